@@ -128,16 +128,12 @@ void *freq_room(struct freq *f, size_t size)
 
 struct wp_fid fid_of(fuse_ino_t ino)
 {
-	if (ino == FUSE_ROOT_ID)
-		return (struct wp_fid){ .seq = WP_ROOT_SEQ, .oid = WP_ROOT_OID };
-	return wp_ino_to_fid(ino);
+	return ino == FUSE_ROOT_ID ? WP_FID_ROOT : wp_ino_to_fid(ino);
 }
 
 fuse_ino_t ino_of(const struct wp_fid *fid)
 {
-	if (fid->seq == WP_ROOT_SEQ && fid->oid == WP_ROOT_OID)
-		return FUSE_ROOT_ID;
-	return wp_fid_to_ino(*fid);
+	return wp_fid_is_root(fid) ? FUSE_ROOT_ID : wp_fid_to_ino(fid);
 }
 
 static struct timespec ts_of(struct wp_time t) { return (struct timespec){ .tv_sec = t.sec, .tv_nsec = t.nsec }; }
