@@ -13,7 +13,7 @@ static int genuine(struct storage_target *t, const struct wp_cap *cap)
 		t->n.cap_cached++;
 		return 0;
 	}
-	if (cap_verify(t->params.cap_key, cap))
+	if (cap_verify(&t->cap_key, cap))
 		return -WEFT_EBADCAP;
 	t->n.cap_verified++;
 	capcache_add(&t->caps, cap);

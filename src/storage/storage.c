@@ -63,6 +63,8 @@ int storage_target_open(const struct storage_params *params, struct storage_targ
 	t->dev = params->dev;
 	t->svc = (struct rpc_service){ .service = WP_SERVICE_STORAGE, .target = params->target, .boot_epoch = params->boot_epoch,
 				       .ctx = t, .request = target_request };
+	cap_key_init(&t->cap_key, params->cap_key);
+	memset(t->params.cap_key, 0, sizeof(t->params.cap_key));
 	capcache_init(&t->caps, env_random_u64(t->env));
 	storage_bufs_init(&t->bufs);
 	list_init(&t->queue);

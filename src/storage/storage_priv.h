@@ -4,6 +4,7 @@
 #define WEFT_STORAGE_STORAGE_PRIV_H
 
 #include "base/htab.h"
+#include "cap/cap.h"
 #include "storage/bufs.h"
 #include "storage/capcache.h"
 #include "storage/storage.h"
@@ -46,6 +47,7 @@ struct storage_target {
 	struct osd_dev *dev;
 	struct rpc_service svc;
 	struct storage_params params;
+	struct cap_key cap_key;
 	struct capcache caps;
 	struct storage_bufs bufs;
 	struct list queue;       /* storage_op, first come first served: keeps the order of each object's operations */

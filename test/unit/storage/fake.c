@@ -196,7 +196,10 @@ struct wp_cap fake_cap(struct wp_fid fid, uint32_t rights, uint64_t expiry)
 	static unsigned next;
 	struct wp_cap cap = { .fid = fid, .rights = rights, .layout_gen = 1, .session = 9, .expiry = expiry };
 
-	cap_make(fake_key, &cap, macs[next++ % 16]);
+	struct cap_key key;
+
+	cap_key_init(&key, fake_key);
+	cap_sign(&key, &cap, macs[next++ % 16]);
 	return cap;
 }
 
