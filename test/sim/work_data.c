@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* Operations on open files and their data. */
-#define _GNU_SOURCE
 #include <fcntl.h>
 
 #include "sim.h"

@@ -117,7 +117,7 @@ void log_record_fill(uint32_t id, uint8_t p[LOG_RECORD])
 {
 	char text[LOG_RECORD + 1];
 
-	snprintf(text, sizeof(text), "record %08x of writer %3u ....\n", id, content_writer(id));
+	snprintf(text, sizeof(text), "record %08x writer %3u ....\n", id, content_writer(id));
 	memcpy(p, text, LOG_RECORD);
 }
 
