@@ -292,23 +292,28 @@ static bool is_due(struct dindex *x)
 	return x->active->used && (x->active->urgent || now - x->active->born_ns >= AGE_NS);
 }
 
-static void maybe_write(struct dindex *x)
+static void freeze_stable(struct dindex *x)
 {
 	struct gen *g, *tmp;
 
+	list_each_safe (g, tmp, &x->sealed, node) {
+		if (g->seq > x->stable)
+			break;
+		list_del(&g->node);
+		list_append(&x->frozen, &g->node);
+		x->write_seq = MAX(x->write_seq, g->seq);
+	}
+}
+
+static void maybe_write(struct dindex *x)
+{
 	if (x->writing || !is_due(x)) {
 		arm(x);
 		return;
 	}
 	if (list_empty(&x->frozen)) { /* not empty: a write that failed for want of space is tried again */
 		seal(x);
-		list_each_safe (g, tmp, &x->sealed, node) {
-			if (g->seq > x->stable)
-				break;
-			list_del(&g->node);
-			list_append(&x->frozen, &g->node);
-			x->write_seq = MAX(x->write_seq, g->seq);
-		}
+		freeze_stable(x);
 	}
 	if (list_empty(&x->frozen)) {
 		if (all_written(x))
@@ -370,9 +375,7 @@ int dindex_flush_blocking(struct dindex *x)
 
 	weft_assert(!x->writing);
 	seal(x);
-	list_splice(&x->frozen, &x->sealed);
-	list_each (g, &x->frozen, node)
-		x->write_seq = MAX(x->write_seq, g->seq);
+	freeze_stable(x);
 	if (list_empty(&x->frozen))
 		return 0;
 	write_frozen(x);
