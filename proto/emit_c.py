@@ -84,15 +84,32 @@ def struct_lines(s):
     return out
 
 
-def protos(name):
-    """Prototypes of one struct; name carries no prefix."""
+def call(head, args, end=""):
+    """A function head, its arguments wrapped and aligned behind the parenthesis."""
+    lines, pad = [head + "("], "\t" * (width(head + "(") // 8) + " " * (width(head + "(") % 8)
+    for i, arg in enumerate(args):
+        piece = arg + (", " if i < len(args) - 1 else ")" + end)
+        if i and width((lines[-1] + piece).rstrip()) > COLUMNS:
+            lines[-1] = lines[-1].rstrip()
+            lines.append(pad)
+        lines[-1] += piece
+    return lines
+
+
+def heads(name):
+    """Encoder, decoder and decoder of a complete body; name carries no prefix."""
     t = f"struct wp_{name}"
-    return [
-        f"void wp_{name}_enc(struct wp_enc *e, const {t} *m);",
-        f"WP_MUST_CHECK int wp_{name}_dec(struct wp_dec *d, {t} *m);",
-        f"WP_MUST_CHECK int wp_{name}_decode(const void *buf, size_t len, void *scratch,",
-        f"\t\t\t\t size_t scratch_len, {t} *m);",
-    ]
+    return [(f"void wp_{name}_enc", ["struct wp_enc *e", f"const {t} *m"]),
+            (f"int wp_{name}_dec", ["struct wp_dec *d", f"{t} *m"]),
+            (f"int wp_{name}_decode", ["const void *buf", "size_t len", "void *scratch",
+                                       "size_t scratch_len", f"{t} *m"])]
+
+
+def protos(name):
+    out = []
+    for head, args in heads(name):
+        out += call(("WP_MUST_CHECK " if head.startswith("int") else "") + head, args, ";")
+    return out
 
 
 # ---- weft_proto.h
@@ -227,7 +244,7 @@ def enc_field(f, tabs):
 
 
 def enc_function(s):
-    out = [f"void wp_{s.name}_enc(struct wp_enc *e, const struct wp_{s.name} *m)", "{"]
+    out = call(*heads(s.name)[0]) + ["{"]
     if s.optional:
         out += ["\tuint32_t tail, tlv;", ""]
     for f in s.fixed:
@@ -285,8 +302,8 @@ def tail_function(schema, s):
 
 def dec_function(schema, s):
     out = tail_function(schema, s) if s.optional else []
-    out += [f"int wp_{s.name}_dec(struct wp_dec *d, struct wp_{s.name} *m)", "{",
-            "\tmemset(m, 0, sizeof(*m));"]
+    out += call(*heads(s.name)[1])
+    out += ["{", "\tmemset(m, 0, sizeof(*m));"]
     for f in s.fixed:
         out += dec_field(schema, f, "\t")
     if s.is_body:
@@ -301,9 +318,7 @@ def dec_function(schema, s):
 
 
 def decode_function(s):
-    return [f"int wp_{s.name}_decode(const void *buf, size_t len, void *scratch, "
-            f"size_t scratch_len,", f"\t\tstruct wp_{s.name} *m)", "{",
-            "\tstruct wp_dec d;", "", "\twp_dec_init(&d, buf, len, scratch, scratch_len);",
+    return call(*heads(s.name)[2]) + ["{", "\tstruct wp_dec d;", "", "\twp_dec_init(&d, buf, len, scratch, scratch_len);",
             f"\tif (wp_{s.name}_dec(&d, m))", "\t\treturn d.err;",
             "\treturn wp_dec_finish(&d);", "}"]
 
@@ -315,11 +330,21 @@ def name_function(e):
     return out + ["\tdefault:", '\t\treturn "?";', "\t}", "}", ""]
 
 
+def return_string(text):
+    lines = [f"\t\treturn {c_string(text)};"]
+    if width(lines[0]) > COLUMNS:
+        parts = textwrap.wrap(text, COLUMNS - 28, drop_whitespace=False)
+        lines = [("\t\treturn " if i == 0 else "\t\t       ") + c_string(part)
+                 for i, part in enumerate(parts)]
+        lines[-1] += ";"
+    return lines
+
+
 def text_function(schema):
     e = status_enum(schema)
     out = ["const char *wp_status_text(uint32_t status)", "{", "\tswitch (status) {"]
     for v in e.values:
-        out += [f"\tcase {value_macro(e, v)}:", f"\t\treturn {c_string(v.doc)};"]
+        out += [f"\tcase {value_macro(e, v)}:"] + return_string(v.doc)
     return out + ["\tdefault:", '\t\treturn "unknown status";', "\t}", "}", ""]
 
 

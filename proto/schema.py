@@ -469,7 +469,7 @@ class Checker:
 
     def check_macros(self):
         seen = {}
-        for name, line in macros(self.schema):
+        for name, line in sorted(macros(self.schema), key=lambda m: m[1]):
             if name in seen:
                 raise SchemaError(line, f"{name} is declared at line {seen[name]} too")
             seen[name] = line
