@@ -16,6 +16,7 @@
 
 #include "base/arena.h"
 #include "base/base.h"
+#include "base/htab.h"
 #include "base/list.h"
 #include "env/env.h"
 #include "proto/codec.h"
@@ -155,13 +156,15 @@ struct rpc_call {
 	uint8_t *heap_body;
 	struct rpc_peer *peer;
 	struct rpc_conn *conn;
-	struct list node;
-	struct env_send send;
-	uint8_t header[WP_HDR_SIZE + 8];
+	struct list node;        /* where state says */
+	struct htab_node lookup; /* while an answer is awaited */
+	struct list txs;         /* sends that still refer to bulk */
 	struct env_timer timer;
 	uint32_t retries;
+	int abort_err;           /* ends with this when its memory is free */
 	uint8_t state;
-	uint64_t sent_ns;
+	bool bound;              /* to its connection, by rpc_call_on */
+	bool resent;
 };
 
 void rpc_call_init(struct rpc_call *c, uint16_t op, rpc_done_fn *done, void *arg);
