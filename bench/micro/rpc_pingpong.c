@@ -54,7 +54,7 @@ static void request(void *ctx, struct rpc_req *req)
 static void *serve(void *arg)
 {
 	struct rpc_identity id = identity(WP_ROLE_META);
-	struct rpc_service svc = { .service = WP_SERVICE_META, .target = 0, .request = request };
+	static struct rpc_service svc = { .service = WP_SERVICE_META, .target = 0, .request = request };
 	struct rpc_node *node;
 
 	if (env_linux_new(NULL, &server_env) || rpc_node_new(server_env, &id, &node) || rpc_service_add(node, &svc) ||
