@@ -112,6 +112,8 @@ void sim_note(struct sim *s, const char *fmt, ...) printf_like(2, 3);
 
 void work_init(struct sim *s);
 void work_done(struct sim *s);
+/* Makes the log and the lock file; everything is up. */
+void work_shared_files(struct sim *s);
 /* Gives every idle worker of a live client something to do, with some probability. */
 void work_step(struct sim *s);
 /* The client is gone: its operations are in doubt, its files are closed. */
