@@ -5,117 +5,11 @@
  * Without --seed and with WEFT_SIM_SECONDS set, runs one random seed after another for so long.
  */
 #include <getopt.h>
-#include <stdarg.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "base/log.h"
-#include "sim.h"
-
-#define STEP_NS_MAX (20 * NSEC_PER_MSEC)
-#define DRAIN_NS (600 * NSEC_PER_SEC) /* what is not answered in this time, with everything up, never will be */
-
-void sim_note(struct sim *s, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (!s->verbose)
-		return;
-	printf("# %12.6f ", (double)(s->cl ? cluster_now(s->cl) : 0) / 1e9);
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	putchar('\n');
-}
-
-void sim_fail(struct sim *s, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (s->failed)
-		return;
-	s->failed = true;
-	printf("FAILED seed %llu step %llu at %.6f s: ", (unsigned long long)s->seed, (unsigned long long)s->steps,
-	       (double)(s->cl ? cluster_now(s->cl) : 0) / 1e9);
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	putchar('\n');
-	fflush(stdout);
-}
-
-static void run_until(struct sim *s, bool (*cond)(struct sim *s), const char *what)
-{
-	uint64_t end = cluster_now(s->cl) + DRAIN_NS;
-
-	while (!s->failed && !cond(s)) {
-		cluster_run(s->cl, 5 * NSEC_PER_MSEC);
-		work_step(s);
-		if (cluster_now(s->cl) > end) {
-			for (unsigned i = 0; i < ARRAY_SIZE(s->workers); i++)
-				if (s->workers[i].op)
-					printf("# worker %u: %s since %.6f s%s\n", i, s->workers[i].op->name,
-					       (double)s->workers[i].started_ns / 1e9, s->workers[i].in_doubt ? ", in doubt" : "");
-			sim_fail(s, "%s: does not come to an end", what);
-		}
-	}
-}
-
-static bool ready(struct sim *s) { return cluster_ready(s->cl); }
-static bool idle(struct sim *s) { return work_idle(s) && !s->lock_holder; }
-
-static void run(struct sim *s, uint64_t steps)
-{
-	s->draining = true;
-	run_until(s, ready, "start");
-	work_shared_files(s);
-	s->draining = false;
-	for (s->steps = 0; s->steps < steps && !s->failed; s->steps++) {
-		cluster_run(s->cl, 1 + rng_next(&s->rng) % STEP_NS_MAX);
-		if (!s->failed && !s->faults_off)
-			cluster_faults(s->cl);
-		if (!s->failed)
-			work_step(s);
-	}
-	s->draining = true;
-	if (!s->failed)
-		cluster_heal(s->cl);
-	run_until(s, ready, "repair");
-	run_until(s, idle, "operations");
-	if (s->failed)
-		return;
-	work_close_all(s);
-	cluster_run(s->cl, 5 * NSEC_PER_SEC);
-	if (!s->failed)
-		check_tree(s);
-	if (!s->failed)
-		cluster_check(s->cl);
-}
-
-static bool one(uint64_t seed, uint64_t steps, bool verbose, bool no_faults)
-{
-	struct sim *s = NEW(struct sim);
-	bool failed;
-
-	s->seed = s->rng.state = seed;
-	s->verbose = verbose;
-	s->faults_off = no_faults;
-	printf("sim: seed %llu, %llu steps\n", (unsigned long long)seed, (unsigned long long)steps);
-	fflush(stdout);
-	model_init(&s->model);
-	work_init(s);
-	s->cl = cluster_new(s, 1 + rng_below(&s->rng, 2), 3 + rng_below(&s->rng, 2));
-	run(s, steps);
-	printf("sim: seed %llu: %s; %llu operations (%llu errors), %.1f s of simulated time, %u inodes, %u log records\n",
-	       (unsigned long long)seed, s->failed ? "FAILED" : "passed", (unsigned long long)s->done, (unsigned long long)s->errors,
-	       (double)cluster_now(s->cl) / 1e9, s->model.nodes_n, s->records_n);
-	failed = s->failed;
-	s->failed = true; /* callbacks of the end do nothing */
-	cluster_free(s->cl);
-	work_done(s);
-	model_done(&s->model);
-	free(s);
-	return !failed;
-}
+#include "run.h"
 
 static uint64_t number(const char *s) { return strtoull(s, NULL, 0); }
 
@@ -125,27 +19,27 @@ int main(int argc, char **argv)
 						 { "verbose", no_argument, NULL, 'v' }, { "debug", no_argument, NULL, 'd' },
 						 { "no-faults", no_argument, NULL, 'q' }, { 0 } };
 	const char *seconds = getenv("WEFT_SIM_SECONDS");
-	uint64_t seed = 0, steps = 2000;
-	bool verbose = false, have_seed = false, quiet = false;
+	struct sim_options o = { .steps = 2000 };
+	bool have_seed = false;
 	time_t end;
 	int c;
 
 	log_setup("sim", LOG_ERR);
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
-		case 's': seed = number(optarg); have_seed = true; break;
-		case 'n': steps = number(optarg); break;
-		case 'v': verbose = true; break;
+		case 's': o.seed = number(optarg); have_seed = true; break;
+		case 'n': o.steps = number(optarg); break;
+		case 'v': o.verbose = true; break;
 		case 'd': log_setup("sim", LOG_DEBUG); break;
-		case 'q': quiet = true; break;
+		case 'q': o.no_faults = true; break;
 		default: fprintf(stderr, "usage: sim [--seed N] [--steps M] [--verbose] [--debug] [--no-faults]\n"); return 2;
 		}
 	}
 	if (have_seed || !seconds)
-		return one(seed, steps, verbose, quiet) ? 0 : 1;
+		return sim_run(&o) ? 0 : 1;
 	end = time(NULL) + (time_t)number(seconds);
-	for (seed = (uint64_t)time(NULL) * 1000003u; time(NULL) < end; seed++)
-		if (!one(seed, steps, verbose, quiet))
+	for (o.seed = (uint64_t)time(NULL) * 1000003u; time(NULL) < end; o.seed++)
+		if (!sim_run(&o))
 			return 1;
 	return 0;
 }
