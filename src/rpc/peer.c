@@ -169,9 +169,11 @@ static void attempt(struct rpc_peer *p)
 		p->last_error = -EHOSTUNREACH;
 	for (; p->addr_i < n; p->addr_i++) {
 		p->node->counters.connects++;
-		p->last_error = start_conn(p, addrs[p->addr_i]);
-		if (!p->last_error)
+		int err = start_conn(p, addrs[p->addr_i]);
+
+		if (!err)
 			return;
+		p->last_error = err;
 		p->node->counters.connects_failed++;
 	}
 	round_over(p);
