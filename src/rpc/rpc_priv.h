@@ -20,7 +20,7 @@
 #define RPC_LISTEN_MAX 16u              /* addresses of one node */
 #define RPC_GRACE_MS 1000u              /* an ended call's memory in use longer than this costs the connection */
 #define RPC_SILENCE_MS 5000u            /* without a byte while an answer is awaited: ping */
-#define RPC_SILENCES_MAX 3u             /* as often in a row: the connection is dead */
+#define RPC_SILENCES_MAX 6u             /* as often in a row: the connection is dead */
 #define RPC_LOG_BURST 10u               /* refusals logged at once; then one per second */
 
 enum conn_state {

@@ -127,6 +127,7 @@ static void start(struct worker *w)
 		w->op = s->draining ? &wop_unlock : choose(s);
 		w->expect = 0;
 		w->started_ns = cluster_now(s->cl);
+		w->cuts = s->cuts;
 		if (w->op->start(w)) {
 			s->started++;
 			return;

@@ -159,7 +159,9 @@ static bool release_start(struct worker *w)
 
 static void release_end(struct worker *w, int err, const struct client_res *res)
 {
-	if (!lost_data(w, err))
+	if (lost_data(w, err))
+		content_sync_failed(&w->n->data, w->s->writer[w->client]);
+	else
 		expect_err(w, err);
 	model_closed(&w->s->model, w->n);
 }
@@ -214,6 +216,8 @@ static void write_end(struct worker *w, int err, const struct client_res *res)
 		sim_fail(w->s, "write of %llu bytes wrote %llu", (unsigned long long)w->len, (unsigned long long)res->n);
 	if (!err)
 		content_write(&w->n->data, w->offset, w->len, w->data_id);
+	if (!err && cut_meanwhile(w))
+		content_lost_write(&w->n->data, w->offset, w->len);
 }
 
 static void write_doubt(struct worker *w) { content_maybe_write(&w->n->data, w->offset, w->len, w->data_id); }
@@ -238,7 +242,7 @@ static void read_end(struct worker *w, int err, const struct client_res *res)
 	if (err == -EIO && w->s->disk_errors)
 		return;
 	expect_err(w, err);
-	if (!err && !content_check(&w->n->data, w->offset, w->len, w->buf, res->n, why, sizeof(why)))
+	if (!err && !cut_meanwhile(w) && !content_check(&w->n->data, w->offset, w->len, w->buf, res->n, why, sizeof(why)))
 		sim_fail(w->s, "read of [%llx:%x] at %llu+%llu got %llu: %s", (unsigned long long)w->n->fid.seq, w->n->fid.oid,
 			 (unsigned long long)w->offset, (unsigned long long)w->len, (unsigned long long)res->n, why);
 }
@@ -255,8 +259,10 @@ static bool fsync_start(struct worker *w)
 
 static void fsync_end(struct worker *w, int err, const struct client_res *res)
 {
-	if (lost_data(w, err) || (err == -EIO && w->s->disk_errors))
+	if (lost_data(w, err) || (err == -EIO && w->s->disk_errors)) {
+		content_sync_failed(&w->n->data, w->s->writer[w->client]);
 		return;
+	}
 	expect_err(w, err);
 	if (!err)
 		content_synced(&w->n->data, w->s->writer[w->client]);
@@ -308,6 +314,8 @@ static void punch_end(struct worker *w, int err, const struct client_res *res)
 	expect_err(w, err);
 	if (!err)
 		content_punch(&w->n->data, w->offset, w->len);
+	if (!err && cut_meanwhile(w))
+		content_lost_write(&w->n->data, w->offset, w->len);
 }
 
 static void punch_doubt(struct worker *w)

@@ -39,8 +39,6 @@ static void *serve(void *arg)
 	struct side *s = arg;
 
 	env_linux_run(s->env);
-	rpc_node_free(s->node);
-	env_linux_free(s->env);
 	return NULL;
 }
 
@@ -59,6 +57,8 @@ static void side_stop(struct side *s)
 {
 	env_linux_stop(s->env);
 	pthread_join(s->thread, NULL);
+	rpc_node_free(s->node); /* not in the thread: env_linux_stop may still be at work on the env */
+	env_linux_free(s->env);
 }
 
 static unsigned addrs(void *arg, struct rpc_peer *peer, const char **ret, unsigned max)
