@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* The messages about the whole target: space, list of objects, sync, counters. */
+/* The messages about the whole target: space, list of objects, sync; and its counters. */
 #include "storage/storage_priv.h"
 
 #define LIST_MAX 4096u /* objects of one obj_list reply */
@@ -103,59 +103,28 @@ static void handle_sync(struct storage_target *t, struct rpc_req *req)
 }
 
 struct rows {
-	struct arena *arena;
 	struct wp_counter *rows;
-	unsigned n;
+	uint32_t n, max;
 };
 
 static void add_row(struct rows *r, const char *name, uint64_t value, const char *unit)
 {
-	r->rows[r->n++] = (struct wp_counter){ .name = wp_str(name), .value = value, .unit = wp_str(unit) };
+	if (r->n < r->max)
+		r->rows[r->n++] = (struct wp_counter){ .name = wp_str(name), .value = value, .unit = wp_str(unit) };
 }
 
-static void add_latency(struct rows *r, const char *what, const uint64_t *buckets)
+uint32_t storage_target_rows(const struct storage_target *t, struct wp_counter *ret, uint32_t max)
 {
-	for (unsigned i = 0; i < STORAGE_LATENCY_BUCKETS; i++) {
-		char name[48];
-		int len;
+	struct rows r = { .rows = ret, .max = max };
 
-		if (i + 1 < STORAGE_LATENCY_BUCKETS)
-			len = snprintf(name, sizeof(name), "%s_latency_below_%uus", what, 16u << i);
-		else
-			len = snprintf(name, sizeof(name), "%s_latency_above", what);
-		add_row(r, arena_dup(r->arena, name, (size_t)len + 1), buckets[i], "ops");
-	}
-}
-
-unsigned storage_target_counter_rows(const struct storage_target *t, struct arena *a, struct wp_counter **ret)
-{
-	struct rows r = { .arena = a };
-
-	r.rows = arena_alloc(a, sizeof(struct storage_counters) / sizeof(uint64_t) * sizeof(*r.rows));
 #define X(name, unit, text) add_row(&r, #name, t->n.name, unit);
 	STORAGE_COUNTERS(X)
 #undef X
-	add_latency(&r, "read", t->n.read_latency);
-	add_latency(&r, "write", t->n.write_latency);
-	*ret = r.rows;
+	for (unsigned i = 0; i < STORAGE_LATENCY_BUCKETS; i++)
+		add_row(&r, t->read_names[i], t->n.read_latency[i], "ops");
+	for (unsigned i = 0; i < STORAGE_LATENCY_BUCKETS; i++)
+		add_row(&r, t->write_names[i], t->n.write_latency[i], "ops");
 	return r.n;
-}
-
-static void handle_counters(struct storage_target *t, struct rpc_req *req)
-{
-	struct wp_counters_req m;
-	struct wp_counters_rep rep = { 0 };
-	int err = wp_counters_req_decode(req->body, req->hdr.body_len, NULL, 0, &m);
-	struct wp_enc e;
-
-	if (err) {
-		storage_fail(t, req, err);
-		return;
-	}
-	rep.counters_n = storage_target_counter_rows(t, &req->arena, &rep.counters);
-	e = rpc_reply_enc(req, 64 + (size_t)rep.counters_n * (WP_COUNTER_MIN + 64 + 16));
-	wp_counters_rep_enc(&e, &rep);
-	reply_enc(t, req, &e);
 }
 
 bool storage_admin_request(struct storage_target *t, struct rpc_req *req)
@@ -164,7 +133,6 @@ bool storage_admin_request(struct storage_target *t, struct rpc_req *req)
 	case WP_OP_TARGET_STATFS: handle_statfs(t, req); return true;
 	case WP_OP_OBJ_LIST: handle_list(t, req); return true;
 	case WP_OP_TARGET_SYNC: handle_sync(t, req); return true;
-	case WP_OP_COUNTERS: handle_counters(t, req); return true;
 	default: return false;
 	}
 }

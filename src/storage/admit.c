@@ -63,12 +63,20 @@ static int settle_missing(struct osd_io *io)
 	return 0;
 }
 
+static void buf_put(struct storage_target *t, struct storage_op *op)
+{
+	net_pool_put(&t->pool, op->buf, op->iov.iov_len);
+	op->buf = NULL;
+	t->bufs_out--;
+}
+
+/* The request, and op in its arena, are freed after this. */
 static void bulk_sent(void *arg)
 {
-	struct storage_buf *buf = arg;
-	struct storage_target *t = container_of(buf->owner, struct storage_target, bufs);
+	struct storage_op *op = arg;
+	struct storage_target *t = op->target;
 
-	storage_buf_put(buf);
+	buf_put(t, op);
 	storage_stop_check(t);
 }
 
@@ -85,11 +93,11 @@ static void reply_done(struct storage_target *t, struct storage_op *op)
 	r.body_len = e.len;
 	if (op->io.op == OSD_READ) {
 		if (op->io.bytes) {
-			r.bulk[0] = (struct iovec){ .iov_base = op->buf->p, .iov_len = op->io.bytes };
+			r.bulk[0] = (struct iovec){ .iov_base = op->buf, .iov_len = op->io.bytes };
 			r.bulk_n = 1;
 		}
 		r.sent = bulk_sent;
-		r.arg = op->buf;
+		r.arg = op;
 		t->n.read_bytes += op->io.bytes;
 	} else if (op->io.op == OSD_WRITE) {
 		t->n.write_bytes += op->io.length;
@@ -116,7 +124,7 @@ static void io_done(struct osd_io *io)
 			  io->obj.component, io->obj.stripe, (unsigned long long)io->offset, (unsigned long long)io->length,
 			  wp_status_name(wp_status_from_errno(err)));
 		if (op->buf)
-			storage_buf_put(op->buf);
+			buf_put(t, op);
 		storage_fail(t, op->req, err);
 	} else {
 		reply_done(t, op);
@@ -128,14 +136,15 @@ static void io_done(struct osd_io *io)
 static void start(struct storage_target *t, struct storage_op *op)
 {
 	if (op->msg->io == OSD_READ) {
-		op->buf = storage_buf_get(&t->bufs, (uint32_t)op->io.length);
+		op->buf = net_pool_get(&t->pool, op->io.length);
 		if (!op->buf) {
 			storage_fail(t, op->req, -ENOMEM);
 			return;
 		}
-		op->iov = (struct iovec){ .iov_base = op->buf->p, .iov_len = op->io.length };
+		op->iov = (struct iovec){ .iov_base = op->buf, .iov_len = op->io.length };
 		op->io.iov = &op->iov;
 		op->io.iov_n = 1;
+		t->bufs_out++;
 	}
 	t->n.inflight_ops++;
 	t->n.inflight_bytes += op->cost;
@@ -196,7 +205,7 @@ static void stopped(void *arg)
 
 void storage_stop_check(struct storage_target *t)
 {
-	if (!t->stopping || !t->stopped || t->stop_task.fn || t->n.inflight_ops || t->syncs || t->bufs.out)
+	if (!t->stopping || !t->stopped || t->stop_task.fn || t->n.inflight_ops || t->syncs || t->bufs_out)
 		return;
 	t->stop_task = (struct env_task){ .fn = stopped, .arg = t };
 	env_post(t->env, &t->stop_task);

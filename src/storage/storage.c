@@ -10,6 +10,11 @@ void storage_objstat(const struct osd_objstat *s, struct wp_objstat *ret)
 					       .nsec = (uint32_t)(s->mtime_ns % NSEC_PER_SEC) } };
 }
 
+static bool changes(const struct storage_msg *msg)
+{
+	return msg->io == OSD_WRITE || msg->io == OSD_ALLOC || msg->io == OSD_TRUNCATE || msg->io == OSD_DESTROY;
+}
+
 static void target_request(void *ctx, struct rpc_req *req)
 {
 	struct storage_target *t = ctx;
@@ -36,12 +41,23 @@ static void target_request(void *ctx, struct rpc_req *req)
 	op->cost = WP_BLOCK_SIZE;
 	op->start_ns = env_mono_ns(t->env);
 	err = msg->decode(op);
+	if (!err && changes(msg) && storage_fence_stale(t, req)) {
+		t->n.stale_dropped++;
+		err = -WEFT_ENOTREADY;
+	}
 	if (!err)
 		err = storage_access(t, op);
 	if (err)
 		storage_fail(t, req, err);
 	else
 		storage_admit(op);
+}
+
+static void latency_names(char names[][STORAGE_ROW_NAME], const char *what)
+{
+	for (unsigned i = 0; i + 1 < STORAGE_LATENCY_BUCKETS; i++)
+		(void)snprintf(names[i], STORAGE_ROW_NAME, "%s_latency_below_%uus", what, 16u << i);
+	(void)snprintf(names[STORAGE_LATENCY_BUCKETS - 1], STORAGE_ROW_NAME, "%s_latency_above", what);
 }
 
 int storage_target_open(const struct storage_params *params, struct storage_target **ret)
@@ -62,11 +78,14 @@ int storage_target_open(const struct storage_params *params, struct storage_targ
 	t->env = params->env;
 	t->dev = params->dev;
 	t->svc = (struct rpc_service){ .service = WP_SERVICE_STORAGE, .target = params->target, .boot_epoch = params->boot_epoch,
-				       .ctx = t, .request = target_request };
+				       .ctx = t, .request = target_request, .conn_up = storage_fence_up,
+				       .conn_down = storage_fence_down };
+	latency_names(t->read_names, "read");
+	latency_names(t->write_names, "write");
 	cap_key_init(&t->cap_key, params->cap_key);
 	memset(t->params.cap_key, 0, sizeof(t->params.cap_key));
 	capcache_init(&t->caps, env_random_u64(t->env));
-	storage_bufs_init(&t->bufs);
+	storage_fence_init(t);
 	list_init(&t->queue);
 	*ret = t;
 	return 0;
@@ -93,6 +112,7 @@ void storage_target_free(struct storage_target *t)
 	OBJ_CHECK(t, STORAGE_TARGET_MAGIC);
 	OBJ_FINI(t);
 	capcache_done(&t->caps);
-	storage_bufs_done(&t->bufs);
+	storage_fence_done(t);
+	net_pool_done(&t->pool);
 	free(t);
 }

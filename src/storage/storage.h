@@ -63,7 +63,7 @@ struct storage_counters {
 
 /* As they are now; valid as long as the target. */
 const struct storage_counters *storage_target_counters(const struct storage_target *t);
-/* The same as rows for the `counters` message; the strings are constants or live in a. Returns the number of rows. */
-unsigned storage_target_counter_rows(const struct storage_target *t, struct arena *a, struct wp_counter **ret);
+/* The same as rows for the `counters` message: fills up to max and returns the number. The strings live as long as the target. */
+uint32_t storage_target_rows(const struct storage_target *t, struct wp_counter *ret, uint32_t max);
 
 #endif

@@ -5,11 +5,12 @@
 
 #include "base/htab.h"
 #include "cap/cap.h"
-#include "storage/bufs.h"
+#include "net/pool.h"
 #include "storage/capcache.h"
 #include "storage/storage.h"
 
 #define STORAGE_TARGET_MAGIC 0x53746f72u
+#define STORAGE_ROW_NAME 32u
 #define STORAGE_OP_MAGIC 0x53746f70u
 
 struct storage_op;
@@ -35,7 +36,7 @@ struct storage_op {
 	struct wp_cap cap;
 	struct osd_io io;
 	struct iovec iov;
-	struct storage_buf *buf; /* reads */
+	void *buf;               /* reads: where the device delivers, iov.iov_len bytes */
 	uint64_t cost;           /* bytes for admission */
 	uint64_t start_ns;
 	struct list node;        /* queue */
@@ -49,11 +50,13 @@ struct storage_target {
 	struct storage_params params;
 	struct cap_key cap_key;
 	struct capcache caps;
-	struct storage_bufs bufs;
+	struct net_pool pool;    /* buffers of reads */
+	uint64_t bufs_out;       /* of the pool, in the device or on the wire */
 	struct list queue;       /* storage_op, first come first served: keeps the order of each object's operations */
-	struct htab senders;     /* storage_sender */
-	uint64_t conn_seq;
+	struct htab senders;     /* fence.c */
+	uint64_t conn_seq;       /* number of the newest connection */
 	struct storage_counters n;
+	char read_names[STORAGE_LATENCY_BUCKETS][STORAGE_ROW_NAME], write_names[STORAGE_LATENCY_BUCKETS][STORAGE_ROW_NAME];
 	unsigned syncs;          /* target_sync in the device */
 	bool stopping;
 	env_fn *stopped;
@@ -83,8 +86,8 @@ bool storage_admin_request(struct storage_target *t, struct rpc_req *req);
 /* fence.c */
 void storage_fence_init(struct storage_target *t);
 void storage_fence_done(struct storage_target *t);
-void storage_fence_up(struct storage_target *t, struct rpc_conn *conn);
-void storage_fence_down(struct storage_target *t, struct rpc_conn *conn);
+void storage_fence_up(void *ctx, struct rpc_conn *conn);   /* hooks of the service */
+void storage_fence_down(void *ctx, struct rpc_conn *conn);
 /* True: this request was overtaken by its own repetition on a newer connection and must not be executed. */
 bool storage_fence_stale(struct storage_target *t, const struct rpc_req *req);
 

@@ -10,6 +10,8 @@ struct rpc_conn fake_admin = { .role = WP_ROLE_ADMIN };
 uint16_t rpc_conn_role(const struct rpc_conn *c) { return c->role; }
 void *rpc_conn_data(const struct rpc_conn *c) { return c->data; }
 void rpc_conn_set_data(struct rpc_conn *c, void *data) { c->data = data; }
+const char *rpc_conn_name(const struct rpc_conn *c) { return "fake"; }
+void rpc_conn_close(struct rpc_conn *c) { c->closed = true; }
 const struct wp_uuid *rpc_conn_sender(const struct rpc_conn *c) { return &c->sender; }
 
 struct wp_enc rpc_reply_enc(struct rpc_req *req, size_t max)
@@ -64,6 +66,8 @@ void fake_send(struct fake_call *c, struct storage_target *t, struct rpc_conn *c
 	c->req.body = c->body;
 	c->req.bulk = c->bulk;
 	c->req.conn = conn;
+	c->req.hdr.xid = conn->xid ? conn->xid : 1;
+	c->req.hdr.flags = conn->flags;
 	svc->request(svc->ctx, &c->req);
 }
 

@@ -15,6 +15,9 @@ struct rpc_conn {
 	uint16_t role;
 	void *data;
 	struct wp_uuid sender;
+	bool closed;
+	uint64_t xid;   /* of the next request */
+	uint16_t flags;
 };
 
 /* One request of the test and what came back. */
