@@ -33,6 +33,11 @@ def cell(text):
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
+def sentence(text):
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
 def type_text(f):
     limit = f"<{f.max[0].removeprefix('WP_')}>" if f.max else ""
     count = f"[{f.array[0].removeprefix('WP_')}]" if f.array else ""
@@ -50,7 +55,7 @@ def field_table(s):
 
 def enum_section(e):
     kind, column = ("Flags", "Bit") if e.is_flags else ("Enum", "Value")
-    out = [f"### {kind} {e.name} (u{e.bits})", ""] + ([e.doc, ""] if e.doc else [])
+    out = [f"### {kind} {e.name} (u{e.bits})", ""] + ([sentence(e.doc), ""] if e.doc else [])
     if e.name == "status" and not e.is_flags:
         out += ["| Name | Value | errno | Meaning |", "|---|---|---|---|"]
         out += [f"| `{value_macro(e, v)}` | {v.value} | {v.errno or '0'} | {cell(v.doc)} |"
@@ -62,7 +67,7 @@ def enum_section(e):
 
 
 def struct_section(s):
-    out = [f"### Struct {s.name}", ""] + ([s.doc, ""] if s.doc else [])
+    out = [f"### Struct {s.name}", ""] + ([sentence(s.doc), ""] if s.doc else [])
     plain = all(f.kind == "int" and not f.array and f.tag is None for f in s.fields)
     if not plain:
         return out + field_table(s)
@@ -77,7 +82,7 @@ def struct_section(s):
 def message_section(m):
     out = [f"### {m.name} (`{op_macro(m)}`, {m.op_text})", ""]
     if m.doc:
-        out += [m.doc, ""]
+        out += [sentence(m.doc), ""]
     if m.mutates:
         out += ["Kept in the reply cache: a resent request is answered, not executed again.", ""]
     for title, body in (("Request", m.req), ("Reply", m.rep)):

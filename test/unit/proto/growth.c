@@ -100,6 +100,12 @@ static void nested(void)
 	put_tlv(&e, 1, l.p, l.len + 1);
 	is_int(decode_entry(&e), -EBADMSG, "a value with a byte too many");
 
+	/* Behind the value stands what would pass for the next field. */
+	memset(layout_buf + l.len, 0, 6);
+	wp_enc_init(&e, tail_buf, sizeof(tail_buf));
+	put_tlv(&e, 1, l.p, l.len + 6);
+	is_int(decode_entry(&e), -EBADMSG, "a field inside a value");
+
 	wp_enc_init(&e, tail_buf, sizeof(tail_buf));
 	wp_enc_u8(&e, 1);
 	is_int(decode_entry(&e), -EBADMSG, "an optional part too short for a tag");

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * weft-mount, also as mount.weft: mounts the file system through FUSE. One reactor per thread, each with its own channel to the
+ * kernel and its own connections; the first one runs in the main thread.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "client/client.h"
+#include "conf/conf.h"
+#include "conf/secret.h"
+#include "env/env_linux.h"
+#include "fuse/chan.h"
+#include "fuse/groups.h"
+#include "fuse/mountopts.h"
+#include "fuse/ops.h"
+
+#define THREADS_MAX 64
+#define LEAVE_TIMEOUT_MS 3000u
+#define REPORT_EXIT_MAX 1
+
+struct options {
+	struct conf_common common;
+	uint64_t threads, op_timeout_ns, ready_fd;
+	bool foreground, noatime, readdirplus, allow_other, ro;
+	char *pid_file, *log_file;
+};
+
+static struct options opt;
+
+static const struct conf_option mount_options[] = {
+	{ "threads", CONF_U64, CONF_FIELD(options, threads), "N", "0", "reactor threads; 0 chooses by the number of processors", 0, THREADS_MAX },
+	{ "op-timeout", CONF_DURATION, CONF_FIELD(options, op_timeout_ns), "TIME", "300s",
+	  "an operation that no server answers for so long fails with ETIMEDOUT; 0 waits for ever", 0, 86400ull * NSEC_PER_SEC },
+	{ "noatime", CONF_BOOL, CONF_FIELD(options, noatime), NULL, "no", "reads do not change access times (otherwise as relatime)" },
+	{ "readdirplus", CONF_BOOL, CONF_FIELD(options, readdirplus), NULL, "no", "fetch attributes with directory entries" },
+	{ "allow-other", CONF_BOOL, CONF_FIELD(options, allow_other), NULL, "no",
+	  "other users may use the mount (always so when root mounts; otherwise needs user_allow_other in /etc/fuse.conf)" },
+	{ "ro", CONF_BOOL, CONF_FIELD(options, ro), NULL, "no", "mount read-only", .flags = CONF_ARG_ONLY },
+	{ "foreground", CONF_BOOL, CONF_FIELD(options, foreground), NULL, "no", "stay in the foreground", .flags = CONF_ARG_ONLY, .letter = 'f' },
+	{ "pid-file", CONF_PATH, CONF_FIELD(options, pid_file), "FILE", NULL, "write the process id to FILE", .flags = CONF_ARG_ONLY },
+	{ "log-file", CONF_PATH, CONF_FIELD(options, log_file), "FILE", NULL, "append messages to FILE instead of standard error" },
+	{ "ready-fd", CONF_U64, CONF_FIELD(options, ready_fd), "N", "0", "write \"ready\" to this descriptor when mounted", 0, 1023,
+	  .flags = CONF_ARG_ONLY },
+	{ 0 },
+};
+
+static const struct conf_table common_table = { "Common options", "common", conf_common_options, &opt.common };
+static const struct conf_table mount_table = { "Mount options", NULL, mount_options, &opt };
+
+struct thread {
+	struct fthread f;
+	struct chan *chan;
+	pthread_t id;
+	unsigned index;
+	bool started, ready, stopping;
+	int err;
+	struct env_task stop;
+};
+
+static struct mount {
+	struct client_mount *client;
+	struct fuse_session *session;
+	struct thread threads[THREADS_MAX];
+	unsigned n;
+	const char *path;
+	int signal_fd, report_fd;
+	bool ended;
+} mnt = { .report_fd = -1 };
+
+/* ---- telling whoever started us ------------------------------------------------------------------------------------------------- */
+
+/* Goes into the background: the parent stays until the mount is there, and passes the outcome on. */
+static int go_background(void)
+{
+	int fd[2], status = 1;
+	pid_t pid;
+
+	if (pipe2(fd, O_CLOEXEC) < 0)
+		return -errno;
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid > 0) {
+		char c = REPORT_EXIT_MAX;
+
+		close(fd[1]);
+		if (read(fd[0], &c, 1) == 1)
+			status = c;
+		_exit(status);
+	}
+	close(fd[0]);
+	setsid();
+	mnt.report_fd = fd[1];
+	return 0;
+}
+
+static void write_pid_file(void)
+{
+	FILE *f = opt.pid_file ? fopen(opt.pid_file, "we") : NULL;
+
+	if (opt.pid_file && !f)
+		log_warn("fuse", "cannot write %s: %s, ignoring", opt.pid_file, strerror(errno));
+	if (f) {
+		fprintf(f, "%d\n", (int)getpid());
+		fclose(f);
+	}
+}
+
+static void report_ready(void)
+{
+	char ok = 0;
+
+	write_pid_file();
+	log_notice("fuse", "mounted on %s", mnt.path);
+	if (opt.ready_fd && write((int)opt.ready_fd, "ready\n", 6) != 6)
+		log_warn("fuse", "cannot report readiness: %s, ignoring", strerror(errno));
+	if (opt.ready_fd)
+		close((int)opt.ready_fd);
+	if (mnt.report_fd >= 0) {
+		int null_fd = open("/dev/null", O_RDWR);
+
+		if (write(mnt.report_fd, &ok, 1) != 1)
+			log_warn("fuse", "nobody waits for the mount any more, ignoring");
+		close(mnt.report_fd);
+		if (null_fd >= 0) {
+			dup2(null_fd, STDIN_FILENO);
+			dup2(null_fd, STDOUT_FILENO);
+			if (!opt.log_file)
+				dup2(null_fd, STDERR_FILENO);
+		}
+	}
+}
+
+/* ---- threads -------------------------------------------------------------------------------------------------------------------------- */
+
+static void stop_thread(void *arg)
+{
+	struct thread *t = arg;
+
+	/* Whatever still waits for servers has nobody to answer to any more. */
+	client_cancel_all(t->f.client, false);
+	env_linux_stop(t->f.env);
+}
+
+/* The kernel side is gone: every thread stops, whichever saw it first. */
+static void mount_ended(void *arg)
+{
+	if (__atomic_exchange_n(&mnt.ended, true, __ATOMIC_ACQ_REL))
+		return;
+	for (unsigned i = 0; i < mnt.n; i++) {
+		struct thread *t = &mnt.threads[i];
+
+		if (!t->started)
+			continue;
+		t->stop = (struct env_task){ .fn = stop_thread, .arg = t };
+		env_post(t->f.env, &t->stop);
+	}
+}
+
+static void client_is_ready(void *arg, int err, const struct wp_attr *root)
+{
+	struct thread *t = arg;
+
+	t->ready = true;
+	t->err = err;
+}
+
+static int thread_init(struct thread *t)
+{
+	int r = env_linux_new(NULL, &t->f.env);
+
+	if (r < 0) {
+		log_err("fuse", "%s", env_linux_strerror(r));
+		return r;
+	}
+	r = client_new(mnt.client, t->f.env, t->index, &t->f.client);
+	if (r < 0)
+		return r;
+	fuse_ops_set_thread(&t->f);
+	client_start(t->f.client, client_is_ready, t);
+	while (!t->ready)
+		env_linux_run_once(t->f.env, true);
+	return t->err;
+}
+
+static int thread_serve(struct thread *t)
+{
+	struct chan_params p = { .env = t->f.env, .session = mnt.session, .clone = t->index > 0, .ended = mount_ended };
+	int r = chan_new(&p, &t->chan);
+
+	if (r < 0) {
+		log_err("fuse", "cannot open a channel to the kernel: %s", strerror(-r));
+		return r;
+	}
+	if (__atomic_load_n(&mnt.ended, __ATOMIC_ACQUIRE))
+		return 0;
+	env_linux_run(t->f.env);
+	return 0;
+}
+
+static void thread_done(struct thread *t)
+{
+	chan_free(t->chan);
+	client_free(t->f.client);
+	env_linux_free(t->f.env);
+}
+
+static void *thread_main(void *arg)
+{
+	struct thread *t = arg;
+	int r = thread_init(t);
+
+	/* started is set before, so that mount_ended reaches us; a failing extra thread only costs speed. */
+	if (!r)
+		r = thread_serve(t);
+	if (r < 0)
+		log_warn("fuse", "thread %u does not serve: %s, ignoring", t->index, strerror(-r));
+	return NULL;
+}
+
+static unsigned thread_count(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (opt.threads)
+		return (unsigned)opt.threads;
+	/* One reader of /dev/fuse is faster than two that wake each other, until there are cores to spare. */
+	return n >= 8 ? 4 : n >= 4 ? 2 : 1;
+}
+
+static void start_extra_threads(void)
+{
+	for (unsigned i = 1; i < mnt.n; i++) {
+		struct thread *t = &mnt.threads[i];
+
+		t->index = i;
+		if (pthread_create(&t->id, NULL, thread_main, t) == 0)
+			t->started = true;
+	}
+}
+
+/* ---- mounting ---------------------------------------------------------------------------------------------------------------------------- */
+
+static int read_secrets(struct client_params *p)
+{
+	char why[256];
+	int r;
+
+	p->id.auth = (uint8_t)opt.common.auth;
+	if (opt.common.auth == WP_AUTH_NONE)
+		return 0;
+	if (!opt.common.secret_file) {
+		log_err("fuse", "secret-file is not set: name the cluster's secret, or say auth = none if it has none");
+		return -EINVAL;
+	}
+	r = conf_secret_read(opt.common.secret_file, p->id.secret, &p->id.secret_len, why, sizeof(why));
+	if (r < 0)
+		log_err("fuse", "%s", why);
+	return r;
+}
+
+static int make_client(void)
+{
+	struct client_params p = {
+		.mgmtd = (const char *const *)opt.common.mgmtd.v,
+		.mgmtd_n = opt.common.mgmtd.n,
+		.id = { .role = WP_ROLE_CLIENT },
+		.pid = (uint32_t)getpid(),
+		.reactors = mnt.n,
+		.op_timeout_ms = (uint32_t)(opt.op_timeout_ns / NSEC_PER_MSEC),
+		.noatime = opt.noatime,
+		.groups = fuse_groups_of,
+	};
+	int r = read_secrets(&p);
+
+	if (r < 0)
+		return r;
+	if (!p.mgmtd_n) {
+		log_err("fuse", "mgmtd is not set: name the management daemon's address, as tcp:HOST:PORT");
+		return -EINVAL;
+	}
+	if (gethostname(p.host, sizeof(p.host)) < 0)
+		p.host[0] = '\0';
+	p.host[sizeof(p.host) - 1] = '\0';
+	(void)str_copy(p.id.name, sizeof(p.id.name), p.host);
+	return client_mount_new(&p, &mnt.client);
+}
+
+static int mount_session(void)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	int r = 0;
+
+	if (fuse_opt_add_arg(&args, "weft-mount") || mountopts_add(&args, opt.allow_other || geteuid() == 0, opt.ro))
+		return -ENOMEM;
+	fuse_ops_config.readdirplus = opt.readdirplus;
+	mnt.session = fuse_session_new(&args, &weft_fuse_ops, sizeof(weft_fuse_ops), NULL);
+	fuse_opt_free_args(&args);
+	if (!mnt.session)
+		return -EINVAL;
+	if (fuse_session_mount(mnt.session, mnt.path) != 0) {
+		log_err("fuse", "cannot mount on %s: is it an empty folder that you own, is /dev/fuse usable, is fusermount3 installed?",
+			mnt.path);
+		return -EIO;
+	}
+	r = chan_setup_session(mnt.session);
+	if (r < 0)
+		fuse_session_unmount(mnt.session);
+	return r;
+}
+
+static void signalled(void *arg, unsigned revents)
+{
+	struct signalfd_siginfo info;
+
+	while (read(mnt.signal_fd, &info, sizeof(info)) == sizeof(info)) {
+		log_notice("fuse", "got signal %u: unmounting %s", info.ssi_signo, mnt.path);
+		if (umount2(mnt.path, MNT_DETACH) < 0)
+			fuse_session_unmount(mnt.session);
+		mount_ended(NULL);
+	}
+}
+
+static int block_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	signal(SIGPIPE, SIG_IGN);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	mnt.signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return mnt.signal_fd < 0 ? -errno : 0;
+}
+
+static void left(void *arg) { *(bool *)arg = true; }
+
+static void leave(void)
+{
+	struct thread *t = &mnt.threads[0];
+	bool done = false;
+
+	client_leave(t->f.client, LEAVE_TIMEOUT_MS, left, &done);
+	while (!done)
+		env_linux_run_once(t->f.env, true);
+}
+
+static int run(void)
+{
+	struct thread *first = &mnt.threads[0];
+	struct env_linux_poll *signals;
+	int r;
+
+	mnt.n = thread_count();
+	r = block_signals();
+	if (!r)
+		r = make_client();
+	if (!r)
+		r = thread_init(first);
+	if (r < 0) {
+		log_err("fuse", "cannot mount: %s", wp_status_text(wp_status_from_errno(r)));
+		return r;
+	}
+	r = mount_session();
+	if (r < 0)
+		return r;
+	first->started = true;
+	signals = env_linux_poll_fd(first->f.env, mnt.signal_fd, 1 /* POLLIN */, signalled, NULL);
+	start_extra_threads();
+	report_ready();
+	r = thread_serve(first);
+	env_linux_poll_stop(signals);
+	for (unsigned i = 1; i < mnt.n; i++)
+		if (mnt.threads[i].started)
+			pthread_join(mnt.threads[i].id, NULL);
+	for (unsigned i = mnt.n; i-- > 1;)
+		if (mnt.threads[i].started)
+			thread_done(&mnt.threads[i]);
+	leave();
+	chan_free(first->chan);
+	first->chan = NULL;
+	fuse_session_unmount(mnt.session);
+	fuse_session_destroy(mnt.session);
+	thread_done(first);
+	client_mount_free(mnt.client);
+	if (opt.pid_file)
+		(void)unlink(opt.pid_file);
+	log_notice("fuse", "unmounted %s", mnt.path);
+	return r;
+}
+
+static const struct conf_program program = {
+	.name = "weft-mount",
+	.section = "mount",
+	.about = "Mounts a Weft file system through FUSE. Also found by mount(8): mount -t weft SOURCE PATH, where SOURCE is the management "
+		 "daemon (HOST:PORT) or a configuration file.",
+	.tables = { &common_table, &mount_table },
+	.args = "PATH",
+	.args_min = 1,
+	.args_max = 1,
+	.foreign = mountopts_foreign,
+};
+
+int main(int argc, char **argv)
+{
+	struct conf *conf;
+	int status, fd, r;
+	unsigned n;
+
+	if (mountopts_is_helper(argv[0]))
+		argv = mountopts_from_helper(&argc, argv);
+	if (!argv)
+		return 1;
+	if (!conf_start(&program, argc, argv, &conf, &status))
+		return status;
+	mnt.path = realpath(conf_args(conf, &n)[0], NULL);
+	if (!mnt.path) {
+		fprintf(stderr, "weft-mount: %s: %s\n", conf_args(conf, &n)[0], strerror(errno));
+		return 1;
+	}
+	log_setup("weft-mount", (enum log_level)opt.common.log_level);
+	if (!opt.foreground && go_background() < 0)
+		return 1;
+	if (opt.log_file) {
+		fd = open(opt.log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+		if (fd < 0 || dup2(fd, STDERR_FILENO) < 0) {
+			fprintf(stderr, "weft-mount: cannot write %s: %s\n", opt.log_file, strerror(errno));
+			return 1;
+		}
+	}
+	r = run();
+	free((char *)mnt.path);
+	conf_free(conf);
+	return r < 0 ? 1 : 0;
+}
