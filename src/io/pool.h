@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Page-aligned buffers for bulk payloads, in powers of two, kept for reuse because fresh memory costs a page fault per page. What
- * was not needed for some seconds is given back, so that an idle reactor holds none. Belongs to its env's thread.
+ * Page-aligned buffers for bulk payloads, in powers of two, kept for reuse because fresh memory costs a page fault per page.
+ * What was not needed for some seconds is given back, so that an idle reactor holds none. Belongs to its env's thread.
  */
 #ifndef WEFT_IO_POOL_H
 #define WEFT_IO_POOL_H

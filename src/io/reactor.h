@@ -24,8 +24,8 @@ struct io_reactors_params {
 	bool pin;                    /* thread i to the i-th CPU that the process may use, round robin */
 	size_t pool_max;             /* bytes per reactor, see io_pool_new */
 	struct env_linux_params env;
-	/* On the reactor's thread, before and after it runs. An error of init ends them all. Either may be NULL. While done runs, posts
-	 * to other reactors of the set are accepted and dropped. */
+	/* On the reactor's thread, before and after it runs. An error of init ends them all. Either may be NULL. While done runs,
+	 * posts to other reactors of the set are accepted and dropped. */
 	int (*init)(void *arg, struct io_reactor *r);
 	void (*done)(void *arg, struct io_reactor *r);
 	void *arg;
