@@ -172,17 +172,19 @@ struct rpc_call {
 };
 
 void rpc_call_init(struct rpc_call *c, uint16_t op, rpc_done_fn *done, void *arg);
-/* An encoder for the body with room for at least max bytes. */
+/* An encoder for the body with room for at least max bytes. Above RPC_INLINE_BODY it allocates memory that is freed when the call
+ * ends: start the call then. An encoder's error ends the call when it is started. */
 struct wp_enc *rpc_call_enc(struct rpc_call *c, size_t max);
 void rpc_call(struct rpc_peer *peer, struct rpc_call *c);
 /* The call ends with -ECANCELED (done is called later); the server may still execute it. No-op when it is done. */
 void rpc_call_cancel(struct rpc_call *c);
 
 struct rpc_peer_ops {
-	/* A connection is up and proved: bring it into the session (rpc_call_on this conn), then rpc_peer_ready. NULL: ready at once. */
+	/* A connection is up and proved: bring it into the session (rpc_call_on this conn), then rpc_peer_ready, exactly once, also when
+	 * the connection was lost meanwhile: conn stays valid until then. NULL: ready at once. */
 	void (*attach)(void *arg, struct rpc_peer *peer, struct rpc_conn *conn);
 	/* The current addresses in order of preference: fills up to max and returns the number, 0 if unknown now. The peer asks
-	 * before each connection attempt. */
+	 * before each connection attempt, maybe from inside rpc_call. Must not free the peer. The text is copied. */
 	unsigned (*addrs)(void *arg, struct rpc_peer *peer, const char **ret, unsigned max);
 	/* No connection is left / again one. For `status`. May be NULL. */
 	void (*state)(void *arg, struct rpc_peer *peer, bool up);
