@@ -8,7 +8,8 @@
  *	          +--------+    when the connection is lost
  *
  * A call that ends without a reply goes through DONE to be reported from the event loop, or first through ABORTING while a
- * send still reads its bulk memory. While a reply's bulk is being received into its memory it stays SENT and ends when the frame does.
+ * send still reads its bulk memory. While a reply's bulk is being received into its memory it stays SENT and ends when the
+ * frame does.
  */
 #include "rpc/rpc_priv.h"
 

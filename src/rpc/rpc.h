@@ -36,8 +36,8 @@ struct rpc_identity {
 	uint64_t client_id;         /* clients */
 	char name[WP_ALIAS_MAX + 1];
 	uint8_t auth;               /* enum wp_auth: NONE only if said explicitly */
-	/* Clients prove `secret`; servers and administrators prove `server_secret`, which clients do not have. A client's server
-	 * side is checked with the secret of the role that the client claims. */
+	/* Clients prove `secret`; servers and administrators prove `server_secret`, which clients do not have. A client's
+	 * server side is checked with the secret of the role that the client claims. */
 	uint8_t secret[RPC_SECRET_MAX];
 	size_t secret_len;
 	uint8_t server_secret[RPC_SECRET_MAX];
@@ -182,8 +182,8 @@ void rpc_call(struct rpc_peer *peer, struct rpc_call *c);
 void rpc_call_cancel(struct rpc_call *c);
 
 struct rpc_peer_ops {
-	/* A connection is up and proved: bring it into the session (rpc_call_on this conn), then rpc_peer_ready, exactly once, also
-	 * when the connection was lost meanwhile: conn stays valid until then. NULL: ready at once. */
+	/* A connection is up and proved: bring it into the session (rpc_call_on this conn), then rpc_peer_ready, exactly once,
+	 * also when the connection was lost meanwhile: conn stays valid until then. NULL: ready at once. */
 	void (*attach)(void *arg, struct rpc_peer *peer, struct rpc_conn *conn);
 	/* The current addresses in order of preference: fills up to max and returns the number, 0 if unknown now. The peer asks
 	 * before each connection attempt, maybe from inside rpc_call. Must not free the peer. The text is copied. */
@@ -203,7 +203,8 @@ struct rpc_peer_params {
 
 int rpc_peer_new(struct rpc_node *node, const struct rpc_peer_params *p, struct rpc_peer **ret) must_check;
 /* Unanswered calls end with -ECANCELED before it returns. Request bulk memory of a call that was just being sent may be read
- * until its connection is really closed, in the next round of the event loop: it must stay mapped, its contents no longer matter. */
+ * until its connection is really closed, in the next round of the event loop: it must stay mapped, its contents no
+ * longer matter. */
 void rpc_peer_free(struct rpc_peer *peer);
 /* From attach: the connection may carry ordinary calls now; err < 0 closes it and backs off; -WEFT_ENOSESSION also fails every
  * call that carries a session. */
