@@ -13,7 +13,11 @@ void content_done(struct content *c)
 
 static uint8_t content_byte(uint32_t id, uint64_t offset)
 {
-	return id ? (uint8_t)((hash_u64((uint64_t)id << 32 ^ offset >> 3) >> (8u * (offset & 7))) & 0xff) : 0;
+	uint64_t word = hash_u64((uint64_t)id << 32 ^ offset >> 3);
+
+	if (!id)
+		return 0;
+	return (uint8_t)(word >> (8u * (offset & 7)));
 }
 
 void content_fill(uint32_t id, uint64_t offset, void *p, size_t len)
@@ -133,6 +137,16 @@ void content_punch(struct content *c, uint64_t offset, uint64_t len)
 		write_range(c, offset, end, 0, false);
 }
 
+void content_lost_write(struct content *c, uint64_t offset, uint64_t len)
+{
+	size_t from = split(c, MIN(offset, c->size_hi)), to = split(c, MIN(offset + len, c->size_hi));
+
+	for (size_t i = from; i < to; i++)
+		c->ext[i].live = c->ext[i].n;
+	c->size_lo = MIN(c->size_lo, c->size_durable);
+	merge(c);
+}
+
 void content_maybe_write(struct content *c, uint64_t offset, uint64_t len, uint32_t id)
 {
 	cover(c, offset + len);
@@ -175,6 +189,13 @@ void content_synced(struct content *c, unsigned writer)
 	merge(c);
 	if (c->size_lo == c->size_hi)
 		c->size_durable = c->size_lo;
+}
+
+void content_sync_failed(struct content *c, unsigned writer)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->ext[i].live > 1 && content_writer(c->ext[i].ids[0]) == writer)
+			c->ext[i].maybe = true;
 }
 
 void content_power_cut(struct content *c)
