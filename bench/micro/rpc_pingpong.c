@@ -54,7 +54,7 @@ static void request(void *ctx, struct rpc_req *req)
 static void *serve(void *arg)
 {
 	struct rpc_identity id = identity(WP_ROLE_META);
-	struct rpc_service svc = { .service = WP_SERVICE_META, .target = 0, .request = request };
+	static struct rpc_service svc = { .service = WP_SERVICE_META, .target = 0, .request = request };
 	struct rpc_node *node;
 
 	if (env_linux_new(NULL, &server_env) || rpc_node_new(server_env, &id, &node) || rpc_service_add(node, &svc) ||
@@ -65,9 +65,7 @@ static void *serve(void *arg)
 	(void)str_copy(bound, sizeof(bound), rpc_listen_addr(node, 0));
 	atomic_store(&up, true);
 	env_linux_run(server_env);
-	rpc_node_free(node);
-	env_linux_free(server_env);
-	return NULL;
+	return node;
 }
 
 /* ---- client ----------------------------------------------------------------------------------------------------------------------- */
@@ -180,6 +178,7 @@ int main(int argc, char **argv)
 	struct rpc_peer_params pp = { .service = WP_SERVICE_META, .ops = &ops, .credits = DEPTH_MAX };
 	double seconds = argc > 2 ? atof(argv[2]) : 2;
 	char path[100];
+	void *server_node;
 	struct rpc_node *node;
 	struct env *env;
 	pthread_t thread;
@@ -200,7 +199,9 @@ int main(int argc, char **argv)
 	rpc_node_free(node);
 	env_linux_free(env);
 	env_linux_stop(server_env);
-	pthread_join(thread, NULL);
+	pthread_join(thread, &server_node);
+	rpc_node_free(server_node);
+	env_linux_free(server_env);
 	for (unsigned i = 0; i < DEPTH_MAX; i++)
 		free(jobs[i].mem);
 	free(zeros);

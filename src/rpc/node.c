@@ -38,6 +38,8 @@ int rpc_node_new(struct env *env, const struct rpc_identity *id, struct rpc_node
 	list_init(&node->conns);
 	list_init(&node->downs);
 	list_init(&node->done);
+	list_init(&node->starved);
+	node->bulk_max = RPC_NODE_BULK_MAX;
 	list_init(&node->free_reqs);
 	node->done_task = (struct env_task){ .fn = done_run, .arg = node };
 	*ret = node;
@@ -98,6 +100,8 @@ void rnode_post_done(struct rpc_node *node)
 struct env *rpc_node_env(struct rpc_node *node) { return node->env; }
 
 void rpc_node_set_cluster(struct rpc_node *node, const struct wp_uuid *cluster) { node->id.cluster = *cluster; }
+
+void rpc_node_set_bulk_max(struct rpc_node *node, size_t bytes) { node->bulk_max = bytes; }
 
 void rpc_node_set_map_version(struct rpc_node *node, uint32_t version) { node->map_version = version; }
 

@@ -285,7 +285,7 @@ static void client_timer(void *arg)
 
 	if (conn->state < CONN_ATTACH || conn->state == CONN_REFUSED) {
 		log_debug("rpc", "%s: no handshake in time", rpc_conn_name(conn));
-		rpeer_conn_lost(conn, -ETIMEDOUT);
+		rpeer_conn_lost(conn, conn->refusal ? conn->refusal : -ETIMEDOUT);
 		return;
 	}
 	if (conn->nc.rx_bytes != conn->seen_bytes)
@@ -493,6 +493,6 @@ void rpc_peer_ready(struct rpc_peer *p, struct rpc_conn *conn, int err)
 	p->permanent = 0;
 	p->last_error = 0;
 	log_debug("rpc", "%s: connected", rpc_conn_name(conn));
-	tell_state(p);
 	rpeer_pump(p);
+	tell_state(p); /* last: it may free the peer */
 }
