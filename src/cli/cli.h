@@ -32,7 +32,7 @@ struct cli_verb {
 	const char *name;    /* "list" */
 	const char *args;    /* "PATH", "[PATH...]" for the help */
 	int args_min, args_max;
-	const char *help;    /* one sentence */
+	const char *help;    /* one sentence; NULL: not shown */
 	const struct cli_option *options; /* ends with a row without a name; NULL: none */
 	int (*run)(int argc, char **argv); /* exit status */
 };
@@ -156,6 +156,7 @@ int verb_config(int argc, char **argv);
 int verb_version(int argc, char **argv);
 int verb_completion(int argc, char **argv);
 int verb_help(int argc, char **argv);
+int verb_dump_options(int argc, char **argv);
 
 extern const struct cli_option up_options[], down_options[], destroy_options[], mount_options[], umount_options[], remove_options[],
 	layout_options[];

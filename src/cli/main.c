@@ -48,6 +48,7 @@ const struct cli_verb cli_verbs[] = {
 	{ NULL, "version", "", 0, 0, "versions of program and protocol", NULL, verb_version },
 	{ NULL, "completion", "bash", 1, 1, "a completion script for the shell", NULL, verb_completion },
 	{ NULL, "help", "[VERB...]", 0, 2, "this text, or one verb's options", NULL, verb_help },
+	{ NULL, "dump-options", "", 0, 0, NULL, NULL, verb_dump_options }, /* for the manual page */
 	{ 0 },
 };
 
@@ -112,6 +113,34 @@ static const struct cli_verb *find_verb(int argc, char **argv, int *used)
 	return NULL;
 }
 
+static void roff_options(const struct cli_option *o)
+{
+	for (; o && o->name; o++) {
+		printf(".TP\n");
+		if (o->letter)
+			printf("\\fB-%c\\fR, ", o->letter);
+		printf("\\fB--%s\\fR%s%s%s\n%s\n", o->name, o->arg ? " \\fI" : "", o->arg ? o->arg : "", o->arg ? "\\fR" : "", o->help);
+	}
+}
+
+/* For the manual page: general options, a mark, verbs with their options. */
+int verb_dump_options(int argc, char **argv)
+{
+	roff_options(global_options);
+	printf("@@VERBS@@\n");
+	for (const struct cli_verb *v = cli_verbs; v->name; v++) {
+		if (!v->help)
+			continue;
+		printf(".TP\n\\fB%s%s%s\\fR %s\n%s.\n", v->noun ? v->noun : "", v->noun ? " " : "", v->name, v->args, v->help);
+		if (v->options) {
+			printf(".RS\n");
+			roff_options(v->options);
+			printf(".RE\n");
+		}
+	}
+	return 0;
+}
+
 int verb_help(int argc, char **argv)
 {
 	int used;
@@ -121,7 +150,8 @@ int verb_help(int argc, char **argv)
 		return help_one(v);
 	printf("usage: weft VERB [options] [arguments]\n\nWeft is a parallel distributed file system. `weft up` makes a local cluster and mounts it.\n\n");
 	for (v = cli_verbs; v->name; v++)
-		print_verb(v);
+		if (v->help)
+			print_verb(v);
 	printf("\nGeneral options:\n");
 	print_options(global_options);
 	printf("\n`weft help VERB` tells more.\n");
@@ -134,9 +164,9 @@ static void completion_words(const char *noun)
 		if (noun) {
 			if (v->noun && !strcmp(v->noun, noun))
 				printf("%s ", v->name);
-		} else if (!v->noun) {
+		} else if (!v->noun && v->help) {
 			printf("%s ", v->name);
-		} else if (v == cli_verbs || !(v - 1)->noun || strcmp((v - 1)->noun, v->noun)) {
+		} else if (v->noun && (v == cli_verbs || !(v - 1)->noun || strcmp((v - 1)->noun, v->noun))) {
 			printf("%s ", v->noun);
 		}
 	}

@@ -73,7 +73,7 @@ static int add_server(struct cluster *c, const char *role, const char *name)
 	cleanup_free char *dir = cluster_path(c, "%s", name);
 	cleanup_free char *sock = cluster_path(c, "run/%s.sock", name);
 	struct daemon *d = cluster_add(c, role, name, dir);
-	unsigned port;
+	unsigned port = 0;
 	int r = free_port(opt_host, &port);
 
 	if (r < 0)

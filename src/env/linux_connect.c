@@ -140,7 +140,7 @@ int linux_connect(struct env *env, const char *addr, const struct env_conn_handl
 
 	if (r < 0)
 		return r;
-	c = conn_new(el, -1, xstrdup(addr));
+	c = linux_conn_new(el, -1, xstrdup(addr));
 	c->h = *h;
 	c->arg = arg;
 	g = xcalloc(1, sizeof(*g) + strlen(addr) + 1);
@@ -193,7 +193,7 @@ static void accept_some(void *arg)
 			return;
 		}
 		conn_set_socket_options(fd, l->family);
-		l->accepted(l->arg, conn_new(l->el, fd, NULL));
+		l->accepted(l->arg, linux_conn_new(l->el, fd, NULL));
 		if (gone)
 			return;
 	}

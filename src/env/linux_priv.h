@@ -123,7 +123,7 @@ struct env_conn {
 };
 
 /* A connection on the socket fd; takes over peer. */
-struct env_conn *conn_new(struct env_linux *el, int fd, char *peer);
+struct env_conn *linux_conn_new(struct env_linux *el, int fd, char *peer);
 /* Connected: receiving and sending begin. */
 void conn_up(struct env_conn *c);
 /* Connected or not, it is over: tells the sends and the handler. */

@@ -77,7 +77,8 @@ static void ring_enable(struct env_linux *el)
 
 	el->enabled = true;
 	if (el->ring_flags & IORING_SETUP_R_DISABLED) {
-		r = io_uring_enable_rings(&el->ring);
+		/* liburing 2.3 declares a function for this, but does not export it */
+		r = (int)syscall(__NR_io_uring_register, el->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 		weft_assert(r == 0);
 	}
 	/* saves a look-up of the descriptor in each call; not offered by older kernels */

@@ -53,7 +53,7 @@ static void mark_gone(struct env_conn *c)
 	c->guard = NULL;
 }
 
-struct env_conn *conn_new(struct env_linux *el, int fd, char *peer)
+struct env_conn *linux_conn_new(struct env_linux *el, int fd, char *peer)
 {
 	struct env_conn *c = NEW(struct env_conn);
 

@@ -25,6 +25,8 @@ void net_ctx_done(struct net_ctx *ctx)
 	weft_assert(list_empty(&ctx->late));
 	while ((tx = list_pop(&ctx->free_tx, struct net_tx, link)))
 		free(tx);
+	while (ctx->bufs_n)
+		free(ctx->bufs[--ctx->bufs_n]);
 	net_pool_done(&ctx->pool);
 }
 
@@ -34,7 +36,6 @@ void net_conn_init(struct net_conn *nc, struct net_ctx *ctx, const struct net_co
 {
 	*nc = (struct net_conn){ .ctx = ctx, .ops = ops, .refs = 1 };
 	OBJ_INIT(nc, CONN_MAGIC);
-	nc->buf = xmalloc(NET_RECV_BUF);
 	nc->max_body = WP_BODY_MAX;
 	nc->max_bulk = WP_BULK_MAX;
 	nc->task = (struct env_task){ .fn = unhold_run, .arg = nc };
@@ -227,6 +228,26 @@ static int step(struct net_conn *nc)
 	return -EBADMSG;
 }
 
+/* The same buffer serves one connection after the other, and stays in the processor's cache. */
+static void buf_get(struct net_conn *nc)
+{
+	struct net_ctx *ctx = nc->ctx;
+
+	nc->buf = ctx->bufs_n ? ctx->bufs[--ctx->bufs_n] : xmalloc(NET_RECV_BUF);
+	nc->rd = nc->wr = 0;
+}
+
+static void buf_put(struct net_conn *nc)
+{
+	struct net_ctx *ctx = nc->ctx;
+
+	if (ctx->bufs_n < NET_BUFS_KEEP)
+		ctx->bufs[ctx->bufs_n++] = nc->buf;
+	else
+		free(nc->buf);
+	nc->buf = NULL;
+}
+
 static void run(struct net_conn *nc)
 {
 	int r;
@@ -241,6 +262,8 @@ static void run(struct net_conn *nc)
 		fail(nc, r);
 	if (nc->held)
 		nc->ctx->stats.holds++;
+	else if (nc->buf && nc->rd == nc->wr && nc->rx == NET_RX_HEADER)
+		buf_put(nc);
 	net_conn_put(nc);
 }
 
@@ -260,7 +283,9 @@ static size_t recv_space(void *arg, void **p)
 		*p = (uint8_t *)nc->f.bulk + nc->got;
 		return nc->f.hdr.bulk_len - nc->got;
 	}
-	if (nc->rd == nc->wr) {
+	if (!nc->buf) {
+		buf_get(nc);
+	} else if (nc->rd == nc->wr) {
 		nc->rd = nc->wr = 0;
 	} else if (nc->rd && NET_RECV_BUF - nc->wr < NET_RECV_BUF / 2) {
 		memmove(nc->buf, nc->buf + nc->rd, nc->wr - nc->rd);

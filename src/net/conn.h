@@ -17,7 +17,8 @@
 #include "net/pool.h"
 #include "weft_proto.h"
 
-#define NET_RECV_BUF 16384u  /* per connection, always allocated: many connections are idle */
+#define NET_RECV_BUF 16384u  /* held by a connection only while it has unread bytes: many connections are idle */
+#define NET_BUFS_KEEP 16u    /* unused receive buffers kept per reactor */
 #define NET_TX_INLINE 1472u  /* bodies up to this are copied into the send object */
 #define NET_TX_KEEP 256u     /* unused send objects kept per reactor */
 
@@ -49,6 +50,8 @@ struct net_ctx {
 	struct net_pool pool;
 	struct list free_tx;
 	unsigned free_tx_n;
+	uint8_t *bufs[NET_BUFS_KEEP]; /* unused receive buffers */
+	unsigned bufs_n;
 	struct list late;  /* sends on closed connections, to be failed from the event loop */
 	struct env_task late_task;
 	bool late_posted;
@@ -91,7 +94,8 @@ struct net_conn {
 	/* private */
 	enum net_rx rx;
 	struct net_frame f;
-	uint8_t *buf, *big;
+	uint8_t *buf; /* NULL: nothing unread */
+	uint8_t *big;
 	uint32_t rd, wr; /* unread part of buf */
 	uint32_t got;    /* of big body, or bulk */
 	bool in_loop, held, unhold_posted;

@@ -112,10 +112,10 @@ static void report_later(struct rpc_node *node, struct rpc_call *c, int err)
 	c->err = err;
 	c->state = CALL_DONE;
 	list_append(&node->done, &c->node);
-	node_post_done(node);
+	rnode_post_done(node);
 }
 
-void call_run_done(struct rpc_node *node)
+void rcall_run_done(struct rpc_node *node)
 {
 	struct rpc_call *c;
 	struct list list;
@@ -127,7 +127,7 @@ void call_run_done(struct rpc_node *node)
 		report(node, c);
 }
 
-void call_end_now(struct rpc_call *c, int err)
+void rcall_end_now(struct rpc_call *c, int err)
 {
 	struct rpc_node *node = c->peer->node;
 	struct net_tx *tx;
@@ -147,7 +147,7 @@ void call_end_now(struct rpc_call *c, int err)
 
 static bool receiving(const struct rpc_call *c) { return c->state == CALL_SENT && c->conn->rx_call == c; }
 
-void call_abort(struct rpc_call *c, int err)
+void rcall_abort(struct rpc_call *c, int err)
 {
 	struct rpc_node *node = c->peer->node;
 
@@ -176,8 +176,8 @@ void rpc_call_cancel(struct rpc_call *c)
 	if (c->state == CALL_IDLE || c->state == CALL_DONE || c->abort_err)
 		return;
 	p->node->counters.cancels++;
-	call_abort(c, -ECANCELED);
-	peer_pump(p);
+	rcall_abort(c, -ECANCELED);
+	rpeer_pump(p);
 }
 
 /* The env no longer reads memory of the call. */
@@ -219,12 +219,12 @@ static void call_timer(void *arg)
 	OBJ_CHECK(c, CALL_MAGIC);
 	if (c->abort_err) { /* the grace is over: only closing gives the memory back */
 		if (c->state == CALL_SENT)
-			peer_conn_lost(c->conn, -ETIMEDOUT);
+			rpeer_conn_lost(c->conn, -ETIMEDOUT);
 		return;
 	}
 	if (c->deadline_ns && env_mono_ns(node->env) >= c->deadline_ns) {
 		node->counters.timeouts++;
-		call_abort(c, -ETIMEDOUT);
+		rcall_abort(c, -ETIMEDOUT);
 	} else if (c->state == CALL_WAITING) {
 		list_del(&c->node);
 		c->state = CALL_QUEUED;
@@ -232,7 +232,7 @@ static void call_timer(void *arg)
 		if (c->deadline_ns)
 			env_timer_arm(node->env, &c->timer, c->deadline_ns);
 	}
-	peer_pump(p);
+	rpeer_pump(p);
 }
 
 /* False: it will fail. */
@@ -264,7 +264,7 @@ void rpc_call(struct rpc_peer *p, struct rpc_call *c)
 		return;
 	c->state = CALL_QUEUED;
 	list_append(&p->queue, &c->node);
-	peer_pump(p);
+	rpeer_pump(p);
 }
 
 void rpc_call_on(struct rpc_conn *conn, struct rpc_call *c)
@@ -275,7 +275,7 @@ void rpc_call_on(struct rpc_conn *conn, struct rpc_call *c)
 	if (!start(p, c))
 		return;
 	if (conn->state == CONN_ATTACH || conn->state == CONN_UP)
-		call_send(c, conn);
+		rcall_send(c, conn);
 	else
 		report_later(p->node, c, -ECONNRESET);
 }
@@ -291,7 +291,7 @@ static uint32_t deadline_ms(const struct rpc_call *c, struct env *env)
 	return (uint32_t)MIN(MAX(ms, 1u), (uint64_t)UINT32_MAX);
 }
 
-void call_send(struct rpc_call *c, struct rpc_conn *conn)
+void rcall_send(struct rpc_call *c, struct rpc_conn *conn)
 {
 	struct rpc_peer *p = c->peer;
 	struct rpc_node *node = p->node;
@@ -342,7 +342,7 @@ static void requeue(struct rpc_peer *p, struct rpc_call *c)
 	list_insert(&c->node, at->node.prev, &at->node);
 }
 
-void call_conn_lost(struct rpc_call *c)
+void rcall_conn_lost(struct rpc_call *c)
 {
 	struct rpc_peer *p = c->peer;
 
@@ -375,7 +375,7 @@ static struct rpc_call *find(struct rpc_conn *conn, const struct wp_hdr *h)
 	return NULL;
 }
 
-int call_bulk(struct rpc_conn *conn, struct net_frame *f)
+int rcall_bulk(struct rpc_conn *conn, struct net_frame *f)
 {
 	struct rpc_node *node = conn->node;
 	struct rpc_call *c;
@@ -411,10 +411,10 @@ static void wait_and_retry(struct rpc_call *c, struct rpc_conn *conn, uint32_t s
 	list_append(&p->waiting, &c->node);
 	retry_at(c, env_mono_ns(p->node->env) + rpc_backoff_ns(p->node->env, c->retries++));
 	if (status == WP_E_STALEMAP) /* the target is elsewhere now: ask for its addresses again */
-		peer_conn_lost(conn, -WEFT_ESTALEMAP);
+		rpeer_conn_lost(conn, -WEFT_ESTALEMAP);
 }
 
-int call_reply(struct rpc_conn *conn, struct net_frame *f)
+int rcall_reply(struct rpc_conn *conn, struct net_frame *f)
 {
 	struct rpc_peer *p = conn->peer;
 	struct rpc_call *c;
@@ -427,14 +427,15 @@ int call_reply(struct rpc_conn *conn, struct net_frame *f)
 		return NET_HOLD;
 	conn->rx_call = NULL;
 	conn->replies++;
-	node_saw_map(conn->node, &f->hdr);
+	rnode_saw_map(conn->node, &f->hdr);
 	if (!conn->peer) /* the owner of the map freed it */
 		return 0;
 	if (f->hdr.credits)
 		p->credits = f->hdr.credits;
 	c = c ? find(conn, &f->hdr) : NULL; /* it may have been ended as well */
 	if (!c) {
-		conn->node->counters.late_replies++;
+		if (f->hdr.opcode != WP_OP_PING) /* ours: nobody waits for the answer */
+			conn->node->counters.late_replies++;
 		return 0;
 	}
 	if ((status == WP_E_NOTREADY || status == WP_E_STALEMAP) && !c->bound && !c->abort_err) {
@@ -449,6 +450,6 @@ int call_reply(struct rpc_conn *conn, struct net_frame *f)
 	c->reply_hdr = f->hdr;
 	report(conn->node, c);
 	if (conn->peer)
-		peer_pump(p);
+		rpeer_pump(p);
 	return 0;
 }

@@ -6,25 +6,26 @@
 
 #define CONN_MAGIC 0x7270636fu
 
-struct rpc_conn *conn_new(struct rpc_node *node, const struct net_conn_ops *ops)
+struct rpc_conn *rconn_new(struct rpc_node *node, const struct net_conn_ops *ops)
 {
 	struct rpc_conn *conn = NEW(struct rpc_conn);
 
 	OBJ_INIT(conn, CONN_MAGIC);
 	conn->node = node;
-	node_get(node);
+	rnode_get(node);
 	net_conn_init(&conn->nc, &node->net, ops);
 	conn->nc.max_body = HS_BODY_MAX;
 	conn->nc.max_bulk = 0;
 	conn->hs = NEW(struct hs);
 	list_init(&conn->link);
 	list_init(&conn->calls);
+	list_init(&conn->starved);
 	return conn;
 }
 
-void conn_release(struct net_conn *nc)
+void rconn_release(struct net_conn *nc)
 {
-	struct rpc_conn *conn = conn_of(nc);
+	struct rpc_conn *conn = rconn_of(nc);
 	struct rpc_node *node = conn->node;
 
 	OBJ_CHECK(conn, CONN_MAGIC);
@@ -33,10 +34,10 @@ void conn_release(struct net_conn *nc)
 	free(conn->name);
 	OBJ_FINI(conn);
 	free(conn);
-	node_put(node);
+	rnode_put(node);
 }
 
-void conn_trust(struct rpc_conn *conn)
+void rconn_trust(struct rpc_conn *conn)
 {
 	conn->nc.max_body = WP_BODY_MAX;
 	conn->nc.max_bulk = WP_BULK_MAX;
@@ -44,7 +45,7 @@ void conn_trust(struct rpc_conn *conn)
 	conn->hs = NULL;
 }
 
-void conn_send_hs(struct rpc_conn *conn, uint16_t op, uint16_t flags, uint32_t status, const void *body, size_t len,
+void rconn_send_hs(struct rpc_conn *conn, uint16_t op, uint16_t flags, uint32_t status, const void *body, size_t len,
 		  void (*done)(struct net_tx *tx, int err))
 {
 	struct wp_hdr h = { .opcode = op, .flags = flags, .status = status };
@@ -53,7 +54,7 @@ void conn_send_hs(struct rpc_conn *conn, uint16_t op, uint16_t flags, uint32_t s
 	(void)net_conn_send(&conn->nc, &m);
 }
 
-void conn_send_refusal(struct rpc_conn *conn, int err, const char *why, void (*done)(struct net_tx *tx, int err))
+void rconn_send_refusal(struct rpc_conn *conn, int err, const char *why, void (*done)(struct net_tx *tx, int err))
 {
 	struct wp_auth_rep m = { .message = wp_str(why) };
 	uint8_t body[HS_WHY_MAX + 64];
@@ -63,10 +64,10 @@ void conn_send_refusal(struct rpc_conn *conn, int err, const char *why, void (*d
 	wp_enc_init(&e, body, sizeof(body));
 	wp_auth_rep_enc(&e, &m);
 	weft_assert(!e.err);
-	conn_send_hs(conn, WP_OP_AUTH, WP_HDR_REPLY, wp_status_from_errno(err), body, e.len, done);
+	rconn_send_hs(conn, WP_OP_AUTH, WP_HDR_REPLY, wp_status_from_errno(err), body, e.len, done);
 }
 
-void conn_refusal_text(const struct net_frame *f, char why[HS_WHY_MAX])
+void rconn_refusal_text(const struct net_frame *f, char why[HS_WHY_MAX])
 {
 	struct wp_auth_rep m;
 	uint32_t n;
@@ -81,7 +82,7 @@ void conn_refusal_text(const struct net_frame *f, char why[HS_WHY_MAX])
 		(void)snprintf(why, HS_WHY_MAX, "%s", wp_status_text(f->hdr.status));
 }
 
-void conn_set_name(struct rpc_conn *conn, uint16_t role, struct wp_str name)
+void rconn_set_name(struct rpc_conn *conn, uint16_t role, struct wp_str name)
 {
 	char clean[WP_ALIAS_MAX + 1];
 	uint32_t n = MIN(name.len, (uint32_t)WP_ALIAS_MAX);

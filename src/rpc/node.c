@@ -13,8 +13,8 @@ static void done_run(void *arg)
 	struct rpc_node *node = arg;
 
 	node->done_posted = false;
-	call_run_done(node);
-	node_put(node);
+	rcall_run_done(node);
+	rnode_put(node);
 }
 
 int rpc_node_new(struct env *env, const struct rpc_identity *id, struct rpc_node **ret)
@@ -38,25 +38,27 @@ int rpc_node_new(struct env *env, const struct rpc_identity *id, struct rpc_node
 	list_init(&node->conns);
 	list_init(&node->downs);
 	list_init(&node->done);
+	list_init(&node->starved);
+	node->bulk_max = RPC_NODE_BULK_MAX;
 	list_init(&node->free_reqs);
 	node->done_task = (struct env_task){ .fn = done_run, .arg = node };
 	*ret = node;
 	return 0;
 }
 
-void node_get(struct rpc_node *node)
+void rnode_get(struct rpc_node *node)
 {
 	OBJ_CHECK(node, NODE_MAGIC);
 	node->refs++;
 }
 
-void node_put(struct rpc_node *node)
+void rnode_put(struct rpc_node *node)
 {
 	OBJ_CHECK(node, NODE_MAGIC);
 	if (--node->refs)
 		return;
 	weft_assert(list_empty(&node->done));
-	req_free_pool(node);
+	rreq_free_pool(node);
 	net_ctx_done(&node->net);
 	OPENSSL_cleanse(&node->id, sizeof(node->id));
 	OBJ_FINI(node);
@@ -77,27 +79,29 @@ void rpc_node_free(struct rpc_node *node)
 	while (!list_empty(&node->peers))
 		rpc_peer_free(list_first(&node->peers, struct rpc_peer, link));
 	while (!list_empty(&node->conns))
-		server_close(list_first(&node->conns, struct rpc_conn, link));
+		rserver_close(list_first(&node->conns, struct rpc_conn, link));
 	list_each(conn, &node->downs, link)
-		server_tell_down(conn);
-	call_run_done(node);
+		rserver_tell_down(conn);
+	rcall_run_done(node);
 	while (!list_empty(&node->services))
 		list_del(node->services.next);
-	node_put(node);
+	rnode_put(node);
 }
 
-void node_post_done(struct rpc_node *node)
+void rnode_post_done(struct rpc_node *node)
 {
 	if (node->done_posted)
 		return;
 	node->done_posted = true;
-	node_get(node);
+	rnode_get(node);
 	env_post(node->env, &node->done_task);
 }
 
 struct env *rpc_node_env(struct rpc_node *node) { return node->env; }
 
 void rpc_node_set_cluster(struct rpc_node *node, const struct wp_uuid *cluster) { node->id.cluster = *cluster; }
+
+void rpc_node_set_bulk_max(struct rpc_node *node, size_t bytes) { node->bulk_max = bytes; }
 
 void rpc_node_set_map_version(struct rpc_node *node, uint32_t version) { node->map_version = version; }
 
@@ -108,7 +112,7 @@ void rpc_node_on_newer_map(struct rpc_node *node, void (*fn)(void *arg, uint32_t
 }
 
 /* Told once per version: every header that follows would say it again. */
-void node_saw_map(struct rpc_node *node, const struct wp_hdr *h)
+void rnode_saw_map(struct rpc_node *node, const struct wp_hdr *h)
 {
 	if (likely(h->map_version <= node->map_version || h->map_version <= node->told_version))
 		return;
@@ -119,7 +123,7 @@ void node_saw_map(struct rpc_node *node, const struct wp_hdr *h)
 
 /* ---- services and listening ------------------------------------------------------------------------------------------------------ */
 
-struct rpc_service *node_service(struct rpc_node *node, uint16_t service, uint32_t target)
+struct rpc_service *rnode_service(struct rpc_node *node, uint16_t service, uint32_t target)
 {
 	struct rpc_service *s;
 
@@ -132,7 +136,7 @@ struct rpc_service *node_service(struct rpc_node *node, uint16_t service, uint32
 int rpc_service_add(struct rpc_node *node, struct rpc_service *svc)
 {
 	OBJ_CHECK(node, NODE_MAGIC);
-	if (node_service(node, svc->service, svc->target))
+	if (rnode_service(node, svc->service, svc->target))
 		return -EEXIST;
 	list_append(&node->services, &svc->link);
 	return 0;
@@ -150,14 +154,14 @@ void rpc_service_remove(struct rpc_node *node, struct rpc_service *svc)
 		list_each(conn, &node->conns, link) {
 			found = conn->svc == svc;
 			if (found) {
-				server_close(conn);
+				rserver_close(conn);
 				break;
 			}
 		}
 	} while (found);
 	list_each(conn, &node->downs, link)
 		if (conn->svc == svc)
-			server_tell_down(conn);
+			rserver_tell_down(conn);
 }
 
 int rpc_listen(struct rpc_node *node, const char *addr)
@@ -167,7 +171,7 @@ int rpc_listen(struct rpc_node *node, const char *addr)
 	OBJ_CHECK(node, NODE_MAGIC);
 	if (node->listeners_n == RPC_LISTEN_MAX)
 		return -ENOSPC;
-	err = node->env->ops->listen(node->env, addr, server_accepted, node, &node->listeners[node->listeners_n]);
+	err = node->env->ops->listen(node->env, addr, rserver_accepted, node, &node->listeners[node->listeners_n]);
 	if (err)
 		return err;
 	node->listeners_n++;
@@ -217,7 +221,7 @@ unsigned rpc_counters_rows(const struct rpc_node *node, struct wp_counter *rows,
 }
 
 /* A leaky bucket: a misconfigured machine tries again every second, thousands of them must not fill the disk. */
-bool node_may_log(struct rpc_node *node)
+bool rnode_may_log(struct rpc_node *node)
 {
 	uint64_t now = env_mono_ns(node->env);
 
@@ -233,7 +237,7 @@ bool node_may_log(struct rpc_node *node)
 	return true;
 }
 
-void node_count_refusal(struct rpc_node *node, int err)
+void rnode_count_refusal(struct rpc_node *node, int err)
 {
 	if (err == -WEFT_EAUTH)
 		node->counters.auth_failures++;

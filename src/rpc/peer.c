@@ -14,7 +14,7 @@ static int client_frame(struct net_conn *nc, struct net_frame *f);
 static void client_closed(struct net_conn *nc, int err);
 
 static const struct net_conn_ops client_ops = {
-	.connected = client_connected, .bulk = client_bulk, .frame = client_frame, .closed = client_closed, .release = conn_release,
+	.connected = client_connected, .bulk = client_bulk, .frame = client_frame, .closed = client_closed, .release = rconn_release,
 };
 
 /* ---- life ------------------------------------------------------------------------------------------------------------------------ */
@@ -46,7 +46,7 @@ int rpc_peer_new(struct rpc_node *node, const struct rpc_peer_params *params, st
 static void end_list(struct list *list, int err)
 {
 	while (!list_empty(list))
-		call_end_now(list_first(list, struct rpc_call, node), err);
+		rcall_end_now(list_first(list, struct rpc_call, node), err);
 }
 
 static void end_done(struct rpc_peer *p)
@@ -139,7 +139,7 @@ static bool wants_conn(const struct rpc_peer *p)
 		return false;
 	if (!p->ready)
 		return !list_empty(&p->queue) || (p->p.ops->attach && p->ever_up);
-	return p->ready < p->p.conns && pick(p)->inflight >= RPC_CONN_BUSY;
+	return p->ready < p->p.conns && p->inflight >= p->ready * RPC_CONN_BUSY;
 }
 
 static int start_conn(struct rpc_peer *p, const char *addr);
@@ -155,9 +155,9 @@ static void round_over(struct rpc_peer *p)
 	if (!err || p->ready)
 		return;
 	while (!list_empty(&p->queue))
-		call_abort(list_first(&p->queue, struct rpc_call, node), err);
+		rcall_abort(list_first(&p->queue, struct rpc_call, node), err);
 	while (!list_empty(&p->waiting))
-		call_abort(list_first(&p->waiting, struct rpc_call, node), err);
+		rcall_abort(list_first(&p->waiting, struct rpc_call, node), err);
 }
 
 static void attempt(struct rpc_peer *p)
@@ -169,9 +169,11 @@ static void attempt(struct rpc_peer *p)
 		p->last_error = -EHOSTUNREACH;
 	for (; p->addr_i < n; p->addr_i++) {
 		p->node->counters.connects++;
-		p->last_error = start_conn(p, addrs[p->addr_i]);
-		if (!p->last_error)
+		int err = start_conn(p, addrs[p->addr_i]);
+
+		if (!err)
 			return;
+		p->last_error = err;
 		p->node->counters.connects_failed++;
 	}
 	round_over(p);
@@ -212,7 +214,7 @@ void rpc_peer_kick(struct rpc_peer *p)
 	}
 }
 
-void peer_pump(struct rpc_peer *p)
+void rpeer_pump(struct rpc_peer *p)
 {
 	struct rpc_conn *conn;
 
@@ -220,7 +222,7 @@ void peer_pump(struct rpc_peer *p)
 		struct rpc_call *c = list_first(&p->queue, struct rpc_call, node);
 
 		list_del(&c->node);
-		call_send(c, conn);
+		rcall_send(c, conn);
 	}
 	peer_check(p);
 }
@@ -233,10 +235,10 @@ static bool is_starting(const struct rpc_conn *conn) { return conn->state < CONN
 static void lose_calls(struct rpc_conn *conn)
 {
 	while (!list_empty(&conn->calls))
-		call_conn_lost(list_last(&conn->calls, struct rpc_call, node));
+		rcall_conn_lost(list_last(&conn->calls, struct rpc_call, node));
 }
 
-void peer_conn_lost(struct rpc_conn *conn, int err)
+void rpeer_conn_lost(struct rpc_conn *conn, int err)
 {
 	struct rpc_peer *p = conn->peer;
 	struct rpc_node *node = conn->node;
@@ -283,7 +285,7 @@ static void client_timer(void *arg)
 
 	if (conn->state < CONN_ATTACH || conn->state == CONN_REFUSED) {
 		log_debug("rpc", "%s: no handshake in time", rpc_conn_name(conn));
-		peer_conn_lost(conn, -ETIMEDOUT);
+		rpeer_conn_lost(conn, conn->refusal ? conn->refusal : -ETIMEDOUT);
 		return;
 	}
 	if (conn->nc.rx_bytes != conn->seen_bytes)
@@ -293,7 +295,7 @@ static void client_timer(void *arg)
 		return;
 	if (conn->silences++ >= RPC_SILENCES_MAX) {
 		log_debug("rpc", "%s: silent for too long", rpc_conn_name(conn));
-		peer_conn_lost(conn, -ETIMEDOUT);
+		rpeer_conn_lost(conn, -ETIMEDOUT);
 		return;
 	}
 	if (conn->silences == 1) {
@@ -309,7 +311,7 @@ static void client_timer(void *arg)
 
 static int start_conn(struct rpc_peer *p, const char *addr)
 {
-	struct rpc_conn *conn = conn_new(p->node, &client_ops);
+	struct rpc_conn *conn = rconn_new(p->node, &client_ops);
 	int err;
 
 	conn->peer = p;
@@ -329,27 +331,27 @@ static int start_conn(struct rpc_peer *p, const char *addr)
 
 static void client_connected(struct net_conn *nc, int err)
 {
-	struct rpc_conn *conn = conn_of(nc);
+	struct rpc_conn *conn = rconn_of(nc);
 
 	if (err) {
-		peer_conn_lost(conn, err);
+		rpeer_conn_lost(conn, err);
 		return;
 	}
 	if (conn->state != CONN_CONNECTING)
 		return;
 	conn->state = CONN_HELLO;
 	hs_client_hello(conn->hs, &conn->node->id, conn->peer->p.service, conn->peer->p.target, conn->node->env);
-	conn_send_hs(conn, WP_OP_HELLO, 0, WP_OK, conn->hs->req, conn->hs->req_len, NULL);
+	rconn_send_hs(conn, WP_OP_HELLO, 0, WP_OK, conn->hs->req, conn->hs->req_len, NULL);
 }
 
-static void client_closed(struct net_conn *nc, int err) { peer_conn_lost(conn_of(nc), err); }
+static void client_closed(struct net_conn *nc, int err) { rpeer_conn_lost(rconn_of(nc), err); }
 
 /* ---- handshake ---------------------------------------------------------------------------------------------------------------- */
 
 static void complain(struct rpc_conn *conn, const char *who, const char *why, int err)
 {
-	node_count_refusal(conn->node, err);
-	if (is_permanent(err) && node_may_log(conn->node))
+	rnode_count_refusal(conn->node, err);
+	if (is_permanent(err) && rnode_may_log(conn->node))
 		log_warn("rpc", "%s: %s: %s", rpc_conn_name(conn), who, why);
 	else
 		log_debug("rpc", "%s: %s: %s", rpc_conn_name(conn), who, why);
@@ -360,9 +362,9 @@ static void refused_by_server(struct rpc_conn *conn, const struct net_frame *f)
 	int err = wp_status_to_err(f->hdr.status);
 	char why[HS_WHY_MAX];
 
-	conn_refusal_text(f, why);
+	rconn_refusal_text(f, why);
 	complain(conn, "the server refused this side", why, err);
-	peer_conn_lost(conn, err);
+	rpeer_conn_lost(conn, err);
 }
 
 /* The error waits for the refusal to leave in conn->refusal. */
@@ -371,7 +373,7 @@ static void refusal_sent(struct net_tx *tx, int err)
 	struct rpc_conn *conn = tx->arg;
 
 	if (conn->peer)
-		peer_conn_lost(conn, conn->refusal);
+		rpeer_conn_lost(conn, conn->refusal);
 }
 
 static int client_hello(struct rpc_conn *conn, const struct net_frame *f)
@@ -387,14 +389,14 @@ static int client_hello(struct rpc_conn *conn, const struct net_frame *f)
 	if (err) {
 		complain(conn, "refused", why, err);
 		conn->refusal = err;
-		conn_send_refusal(conn, err, why, refusal_sent);
+		rconn_send_refusal(conn, err, why, refusal_sent);
 		return 0;
 	}
 	wp_enc_init(&e, body, sizeof(body));
 	wp_auth_req_enc(&e, &m);
 	weft_assert(!e.err);
 	conn->state = CONN_AUTH;
-	conn_send_hs(conn, WP_OP_AUTH, 0, WP_OK, body, e.len, NULL);
+	rconn_send_hs(conn, WP_OP_AUTH, 0, WP_OK, body, e.len, NULL);
 	return 0;
 }
 
@@ -403,7 +405,7 @@ static int client_proved(struct rpc_conn *conn)
 	struct rpc_peer *p = conn->peer;
 
 	env_timer_cancel(conn->node->env, &conn->timer);
-	conn_trust(conn);
+	rconn_trust(conn);
 	conn->role = conn->node->id.role;
 	conn->state = CONN_ATTACH;
 	conn->attach_pending = true;
@@ -416,10 +418,10 @@ static int client_proved(struct rpc_conn *conn)
 
 static int client_frame(struct net_conn *nc, struct net_frame *f)
 {
-	struct rpc_conn *conn = conn_of(nc);
+	struct rpc_conn *conn = rconn_of(nc);
 
 	if (conn->state == CONN_ATTACH || conn->state == CONN_UP)
-		return call_reply(conn, f);
+		return rcall_reply(conn, f);
 	if (conn->state == CONN_REFUSED)
 		return 0;
 	if (!(f->hdr.flags & WP_HDR_REPLY))
@@ -437,9 +439,9 @@ static int client_frame(struct net_conn *nc, struct net_frame *f)
 
 static int client_bulk(struct net_conn *nc, struct net_frame *f)
 {
-	struct rpc_conn *conn = conn_of(nc);
+	struct rpc_conn *conn = rconn_of(nc);
 
-	return conn->state == CONN_ATTACH || conn->state == CONN_UP ? call_bulk(conn, f) : -EBADMSG;
+	return conn->state == CONN_ATTACH || conn->state == CONN_UP ? rcall_bulk(conn, f) : -EBADMSG;
 }
 
 /* ---- attaching ------------------------------------------------------------------------------------------------------------------ */
@@ -450,7 +452,7 @@ static void fail_session_calls(struct list *list, int err)
 
 	list_each_safe(c, tmp, list, node)
 		if (c->session && !c->bound)
-			call_abort(c, err);
+			rcall_abort(c, err);
 }
 
 static bool belongs(const struct list *list, const struct rpc_conn *conn)
@@ -479,7 +481,7 @@ void rpc_peer_ready(struct rpc_peer *p, struct rpc_conn *conn, int err)
 		return;
 	conn->attach_pending = false;
 	if (err) {
-		peer_conn_lost(conn, err);
+		rpeer_conn_lost(conn, err);
 		return;
 	}
 	conn->state = CONN_UP;
@@ -491,6 +493,6 @@ void rpc_peer_ready(struct rpc_peer *p, struct rpc_conn *conn, int err)
 	p->permanent = 0;
 	p->last_error = 0;
 	log_debug("rpc", "%s: connected", rpc_conn_name(conn));
-	tell_state(p);
-	peer_pump(p);
+	rpeer_pump(p);
+	tell_state(p); /* last: it may free the peer */
 }

@@ -53,7 +53,7 @@ struct env *rpc_node_env(struct rpc_node *node);
 void rpc_node_set_cluster(struct rpc_node *node, const struct wp_uuid *cluster);
 /* Sent in every header. */
 void rpc_node_set_map_version(struct rpc_node *node, uint32_t version);
-/* Called when a header carries a newer map version than ours. */
+/* Called when a header carries a newer map version than ours; once for each version. */
 void rpc_node_on_newer_map(struct rpc_node *node, void (*fn)(void *arg, uint32_t version), void *arg);
 
 /* ---- serving ---------------------------------------------------------------------------------------------------------------- */
@@ -94,6 +94,9 @@ const char *rpc_listen_addr(struct rpc_node *node, unsigned i);
  * node's services are found. Called on the listening reactor; the table behind it must be immutable or locked. */
 void rpc_node_set_router(struct rpc_node *node, struct rpc_node *(*find)(void *arg, uint16_t service, uint32_t target), void *arg);
 
+/* Memory that bulk payloads of requests in progress may take together, bytes; behind it connections wait. Default 512 MiB. */
+void rpc_node_set_bulk_max(struct rpc_node *node, size_t bytes);
+
 struct rpc_reply {
 	int err;              /* 0, negative errno or internal code */
 	const void *body;     /* copied */
@@ -119,6 +122,7 @@ uint64_t rpc_conn_client_id(const struct rpc_conn *c);
 const char *rpc_conn_name(const struct rpc_conn *c); /* name and address, for messages */
 void *rpc_conn_data(const struct rpc_conn *c);       /* the service's pointer, e.g. the session */
 void rpc_conn_set_data(struct rpc_conn *c, void *data);
+/* conn_down is called later, from the event loop. */
 void rpc_conn_close(struct rpc_conn *c);
 
 /* ---- calling ---------------------------------------------------------------------------------------------------------------- */
@@ -141,7 +145,7 @@ struct rpc_call {
 	const struct iovec *bulk;     /* request payload, stays until done */
 	int bulk_n;
 	void *reply_bulk;             /* where the reply's payload is received to, directly */
-	size_t reply_bulk_max;        /* a larger payload is -WEFT_EBADMSG */
+	size_t reply_bulk_max;        /* a larger payload is -EBADMSG */
 	rpc_done_fn *done;
 	void *arg;
 	/* result */
@@ -194,7 +198,8 @@ struct rpc_peer_params {
 };
 
 int rpc_peer_new(struct rpc_node *node, const struct rpc_peer_params *p, struct rpc_peer **ret) must_check;
-/* Unanswered calls end with -ECANCELED before it returns. */
+/* Unanswered calls end with -ECANCELED before it returns. Request bulk memory of a call that was just being sent may be read until
+ * its connection is really closed, in the next round of the event loop: it must stay mapped, its contents no longer matter. */
 void rpc_peer_free(struct rpc_peer *peer);
 /* From attach: the connection may carry ordinary calls now; err < 0 closes it and backs off; -WEFT_ENOSESSION also fails every
  * call that carries a session. */

@@ -11,16 +11,17 @@
 
 #define RPC_CREDITS_DEFAULT 64u
 #define RPC_CONNS_MAX 16u               /* connections of one peer */
-#define RPC_CONN_BUSY 4u                /* calls on every connection before another one is opened */
+#define RPC_CONN_BUSY 4u                /* calls per connection before another one is opened */
 #define RPC_CONN_REQS_MAX 1024u         /* requests in progress on one connection: more are not read */
 #define RPC_CONN_BULK_MAX (64u << 20)   /* bytes of bulk memory they may hold */
+#define RPC_NODE_BULK_MAX (512u << 20)  /* the same for all connections of a node together, unless configured */
 #define RPC_REQS_KEEP 128u              /* unused request objects kept per node */
 #define RPC_REQ_INLINE 512u             /* request bodies up to this need no arena */
 #define RPC_ARENA_KEEP (64u << 10)      /* larger arenas are not kept */
 #define RPC_LISTEN_MAX 16u              /* addresses of one node */
 #define RPC_GRACE_MS 1000u              /* an ended call's memory in use longer than this costs the connection */
 #define RPC_SILENCE_MS 5000u            /* without a byte while an answer is awaited: ping */
-#define RPC_SILENCES_MAX 3u             /* as often in a row: the connection is dead */
+#define RPC_SILENCES_MAX 6u             /* as often in a row: the connection is dead */
 #define RPC_LOG_BURST 10u               /* refusals logged at once; then one per second */
 
 enum conn_state {
@@ -59,6 +60,7 @@ struct rpc_conn {
 	unsigned reqs;
 	size_t bulk_bytes;
 	struct req *rx_req; /* its bulk is being received */
+	struct list starved; /* in node->starved */
 	bool told_up;
 	struct env_task down_task;
 	/* calling */
@@ -91,6 +93,8 @@ struct rpc_node {
 	void *find_arg;
 	unsigned (*rows)(void *arg, struct wp_counter *rows, unsigned max);
 	void *rows_arg;
+	size_t bulk_bytes, bulk_max; /* of requests in progress */
+	struct list starved;         /* connections that wait for it to shrink */
 	uint64_t next_xid;
 	struct list done; /* calls that ended, to be reported from the event loop */
 	struct env_task done_task;
@@ -122,53 +126,53 @@ struct rpc_peer {
 };
 
 /* node.c */
-void node_get(struct rpc_node *node);
-void node_put(struct rpc_node *node);
-void node_post_done(struct rpc_node *node);
-struct rpc_service *node_service(struct rpc_node *node, uint16_t service, uint32_t target);
-void node_saw_map(struct rpc_node *node, const struct wp_hdr *h);
+void rnode_get(struct rpc_node *node);
+void rnode_put(struct rpc_node *node);
+void rnode_post_done(struct rpc_node *node);
+struct rpc_service *rnode_service(struct rpc_node *node, uint16_t service, uint32_t target);
+void rnode_saw_map(struct rpc_node *node, const struct wp_hdr *h);
 /* May a refusal be logged now? */
-bool node_may_log(struct rpc_node *node);
-void node_count_refusal(struct rpc_node *node, int err);
+bool rnode_may_log(struct rpc_node *node);
+void rnode_count_refusal(struct rpc_node *node, int err);
 
 /* conn.c: both sides */
-struct rpc_conn *conn_new(struct rpc_node *node, const struct net_conn_ops *ops);
-static inline struct rpc_conn *conn_of(struct net_conn *nc) { return container_of(nc, struct rpc_conn, nc); }
-void conn_release(struct net_conn *nc);
+struct rpc_conn *rconn_new(struct rpc_node *node, const struct net_conn_ops *ops);
+static inline struct rpc_conn *rconn_of(struct net_conn *nc) { return container_of(nc, struct rpc_conn, nc); }
+void rconn_release(struct net_conn *nc);
 /* One handshake message. */
-void conn_send_hs(struct rpc_conn *conn, uint16_t op, uint16_t flags, uint32_t status, const void *body, size_t len,
+void rconn_send_hs(struct rpc_conn *conn, uint16_t op, uint16_t flags, uint32_t status, const void *body, size_t len,
 		  void (*done)(struct net_tx *tx, int err));
 /* Tells the other side why, then closes. The connection leaves its lists with `dead`, called when that is done or failed. */
-void conn_send_refusal(struct rpc_conn *conn, int err, const char *why, void (*done)(struct net_tx *tx, int err));
+void rconn_send_refusal(struct rpc_conn *conn, int err, const char *why, void (*done)(struct net_tx *tx, int err));
 /* The text of a refusal received, printable. */
-void conn_refusal_text(const struct net_frame *f, char why[HS_WHY_MAX]);
+void rconn_refusal_text(const struct net_frame *f, char why[HS_WHY_MAX]);
 /* Names the connection in messages: who and where. */
-void conn_set_name(struct rpc_conn *conn, uint16_t role, struct wp_str name);
+void rconn_set_name(struct rpc_conn *conn, uint16_t role, struct wp_str name);
 /* Limits of a connection whose peer has proved itself. */
-void conn_trust(struct rpc_conn *conn);
+void rconn_trust(struct rpc_conn *conn);
 
 /* server.c */
-void server_accepted(void *node, struct env_conn *ec);
-void server_close(struct rpc_conn *conn); /* conn_down is called before it returns */
-void server_tell_down(struct rpc_conn *conn); /* conn_down, once */
-void req_free_pool(struct rpc_node *node);
+void rserver_accepted(void *node, struct env_conn *ec);
+void rserver_close(struct rpc_conn *conn); /* conn_down is called before it returns */
+void rserver_tell_down(struct rpc_conn *conn); /* conn_down, once */
+void rreq_free_pool(struct rpc_node *node);
 
 /* peer.c */
-void peer_pump(struct rpc_peer *p);
-void peer_conn_lost(struct rpc_conn *conn, int err);
+void rpeer_pump(struct rpc_peer *p);
+void rpeer_conn_lost(struct rpc_conn *conn, int err);
 
 /* call.c */
 enum call_state { CALL_IDLE, CALL_QUEUED, CALL_SENT, CALL_WAITING, CALL_ABORTING, CALL_DONE };
-void call_send(struct rpc_call *c, struct rpc_conn *conn);
-void call_abort(struct rpc_call *c, int err);
+void rcall_send(struct rpc_call *c, struct rpc_conn *conn);
+void rcall_abort(struct rpc_call *c, int err);
 /* Ends it now, whatever refers to its memory: for peers that go away. */
-void call_end_now(struct rpc_call *c, int err);
+void rcall_end_now(struct rpc_call *c, int err);
 /* The connection of a call in conn->calls is gone. */
-void call_conn_lost(struct rpc_call *c);
-void call_run_done(struct rpc_node *node);
+void rcall_conn_lost(struct rpc_call *c);
+void rcall_run_done(struct rpc_node *node);
 /* net_conn_ops of proved outgoing connections. */
-int call_bulk(struct rpc_conn *conn, struct net_frame *f);
-int call_reply(struct rpc_conn *conn, struct net_frame *f);
+int rcall_bulk(struct rpc_conn *conn, struct net_frame *f);
+int rcall_reply(struct rpc_conn *conn, struct net_frame *f);
 uint64_t rpc_backoff_ns(struct env *env, unsigned fails);
 
 #endif

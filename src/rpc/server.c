@@ -18,12 +18,12 @@ static int server_frame(struct net_conn *nc, struct net_frame *f);
 static void server_lost(struct net_conn *nc, int err);
 
 static const struct net_conn_ops server_ops = {
-	.bulk = server_bulk, .frame = server_frame, .closed = server_lost, .release = conn_release,
+	.bulk = server_bulk, .frame = server_frame, .closed = server_lost, .release = rconn_release,
 };
 
 /* ---- life ------------------------------------------------------------------------------------------------------------------------ */
 
-void server_tell_down(struct rpc_conn *conn)
+void rserver_tell_down(struct rpc_conn *conn)
 {
 	if (!conn->told_up)
 		return;
@@ -37,7 +37,7 @@ static void down_run(void *arg)
 	struct rpc_conn *conn = arg;
 
 	list_del(&conn->link);
-	server_tell_down(conn);
+	rserver_tell_down(conn);
 	net_conn_put(&conn->nc);
 }
 
@@ -51,6 +51,7 @@ static bool retire(struct rpc_conn *conn)
 	conn->state = CONN_DEAD;
 	conn->node->counters.conns--;
 	list_del(&conn->link);
+	list_del(&conn->starved);
 	env_timer_cancel(conn->node->env, &conn->timer);
 	net_conn_close(&conn->nc);
 	if (conn->rx_req) {
@@ -62,19 +63,19 @@ static bool retire(struct rpc_conn *conn)
 	return true;
 }
 
-void server_close(struct rpc_conn *conn)
+void rserver_close(struct rpc_conn *conn)
 {
 	net_conn_get(&conn->nc);
 	if (retire(conn))
 		net_conn_put(&conn->nc);
-	server_tell_down(conn);
+	rserver_tell_down(conn);
 	net_conn_put(&conn->nc);
 }
 
 void rpc_conn_close(struct rpc_conn *conn)
 {
 	if (conn->peer) {
-		peer_conn_lost(conn, -ECONNRESET);
+		rpeer_conn_lost(conn, -ECONNRESET);
 		return;
 	}
 	if (!retire(conn))
@@ -88,13 +89,13 @@ void rpc_conn_close(struct rpc_conn *conn)
 
 static void server_lost(struct net_conn *nc, int err)
 {
-	struct rpc_conn *conn = conn_of(nc);
+	struct rpc_conn *conn = rconn_of(nc);
 
 	if (err && err != -ECONNRESET && err != -EPIPE)
 		log_debug("rpc", "%s: connection lost: %s", rpc_conn_name(conn), strerror(-wp_err_to_errno(err)));
 	if (conn->state == CONN_HELLO || conn->state == CONN_AUTH)
-		node_count_refusal(conn->node, err);
-	server_close(conn);
+		rnode_count_refusal(conn->node, err);
+	rserver_close(conn);
 }
 
 static void server_timeout(void *arg)
@@ -103,13 +104,13 @@ static void server_timeout(void *arg)
 
 	log_debug("rpc", "%s: no handshake in time", net_conn_peer(&conn->nc));
 	if (conn->state != CONN_REFUSED)
-		node_count_refusal(conn->node, -ETIMEDOUT);
-	server_close(conn);
+		rnode_count_refusal(conn->node, -ETIMEDOUT);
+	rserver_close(conn);
 }
 
 static struct rpc_conn *adopt(struct rpc_node *node, struct env_conn *ec)
 {
-	struct rpc_conn *conn = conn_new(node, &server_ops);
+	struct rpc_conn *conn = rconn_new(node, &server_ops);
 
 	conn->state = CONN_HELLO;
 	list_append(&node->conns, &conn->link);
@@ -120,7 +121,7 @@ static struct rpc_conn *adopt(struct rpc_node *node, struct env_conn *ec)
 	return conn;
 }
 
-void server_accepted(void *arg, struct env_conn *ec)
+void rserver_accepted(void *arg, struct env_conn *ec)
 {
 	struct rpc_node *node = arg;
 
@@ -135,17 +136,17 @@ void server_accepted(void *arg, struct env_conn *ec)
 
 static void refusal_sent(struct net_tx *tx, int err)
 {
-	server_close(tx->arg);
+	rserver_close(tx->arg);
 }
 
 static void server_refuse(struct rpc_conn *conn, int err, const char *why)
 {
 	struct rpc_node *node = conn->node;
 
-	node_count_refusal(node, err);
-	if (err != -WEFT_ESTALEMAP && node_may_log(node))
+	rnode_count_refusal(node, err);
+	if (err != -WEFT_ESTALEMAP && rnode_may_log(node))
 		log_warn("rpc", "refused %s: %s", conn->name ? conn->name : net_conn_peer(&conn->nc), why);
-	conn_send_refusal(conn, err, why, refusal_sent);
+	rconn_send_refusal(conn, err, why, refusal_sent);
 }
 
 static void hello_here(struct rpc_conn *conn, struct rpc_service *svc, const void *body, size_t len)
@@ -160,7 +161,7 @@ static void hello_here(struct rpc_conn *conn, struct rpc_service *svc, const voi
 	}
 	conn->svc = svc;
 	conn->state = CONN_AUTH;
-	conn_send_hs(conn, WP_OP_HELLO, WP_HDR_REPLY, WP_OK, conn->hs->rep, conn->hs->rep_len, NULL);
+	rconn_send_hs(conn, WP_OP_HELLO, WP_HDR_REPLY, WP_OK, conn->hs->rep, conn->hs->rep_len, NULL);
 }
 
 static void take_hello(struct rpc_conn *conn, const struct hs_hello *h)
@@ -168,7 +169,7 @@ static void take_hello(struct rpc_conn *conn, const struct hs_hello *h)
 	conn->role = h->role;
 	conn->sender = h->sender;
 	conn->client_id = h->client_id;
-	conn_set_name(conn, h->role, h->name);
+	rconn_set_name(conn, h->role, h->name);
 }
 
 static void refuse_service(struct rpc_conn *conn, const struct hs_hello *h)
@@ -196,7 +197,7 @@ static void moved_run(void *arg)
 	conn = adopt(m->to, m->ec);
 	if (hs_server_parse(m->hello, m->len, &h, why) == 0) { /* it did on the other reactor */
 		take_hello(conn, &h);
-		svc = node_service(m->to, h.service, h.target);
+		svc = rnode_service(m->to, h.service, h.target);
 		if (svc)
 			hello_here(conn, svc, m->hello, m->len);
 		else
@@ -219,7 +220,7 @@ static int move(struct rpc_conn *conn, struct rpc_node *to, const struct net_fra
 	m->len = f->hdr.body_len;
 	memcpy(m->hello, f->body, m->len);
 	conn->node->counters.routed++;
-	server_close(conn);
+	rserver_close(conn);
 	env_post(to->env, &m->task);
 	return 0;
 }
@@ -240,7 +241,7 @@ static int server_hello(struct rpc_conn *conn, const struct net_frame *f)
 		return 0;
 	}
 	take_hello(conn, &h);
-	svc = node_service(node, h.service, h.target);
+	svc = rnode_service(node, h.service, h.target);
 	if (!svc && node->find)
 		to = node->find(node->find_arg, h.service, h.target);
 	if (svc)
@@ -264,11 +265,11 @@ static int server_auth(struct rpc_conn *conn, const struct net_frame *f)
 	if (f->hdr.opcode != WP_OP_AUTH)
 		return -EBADMSG;
 	if (f->hdr.flags & WP_HDR_REPLY) {
-		conn_refusal_text(f, why);
-		if (node_may_log(node))
+		rconn_refusal_text(f, why);
+		if (rnode_may_log(node))
 			log_warn("rpc", "%s refused this server: %s", rpc_conn_name(conn), why);
-		node_count_refusal(node, wp_status_to_err(f->hdr.status));
-		server_close(conn);
+		rnode_count_refusal(node, wp_status_to_err(f->hdr.status));
+		rserver_close(conn);
 		return 0;
 	}
 	err = hs_server_check(conn->hs, &node->id, f->body, f->hdr.body_len, why);
@@ -278,9 +279,9 @@ static int server_auth(struct rpc_conn *conn, const struct net_frame *f)
 	}
 	wp_enc_init(&e, body, sizeof(body));
 	wp_auth_rep_enc(&e, &rep);
-	conn_send_hs(conn, WP_OP_AUTH, WP_HDR_REPLY, WP_OK, body, e.len, NULL);
+	rconn_send_hs(conn, WP_OP_AUTH, WP_HDR_REPLY, WP_OK, body, e.len, NULL);
 	env_timer_cancel(node->env, &conn->timer);
-	conn_trust(conn);
+	rconn_trust(conn);
 	conn->state = CONN_UP;
 	conn->told_up = true;
 	log_debug("rpc", "%s: connected", rpc_conn_name(conn));
@@ -320,6 +321,26 @@ static bool busy(struct rpc_conn *conn)
 	       net_conn_queued(&conn->nc) > WEFT_CONN_SENDQ_MAX;
 }
 
+/* For a request with bulk: all connections share the memory. */
+static bool starved(struct rpc_conn *conn)
+{
+	struct rpc_node *node = conn->node;
+
+	if (node->bulk_bytes < node->bulk_max)
+		return false;
+	if (list_empty(&conn->starved))
+		list_append(&node->starved, &conn->starved);
+	return true;
+}
+
+static void feed_starved(struct rpc_node *node)
+{
+	struct rpc_conn *conn;
+
+	while (node->bulk_bytes < node->bulk_max && (conn = list_pop(&node->starved, struct rpc_conn, starved)))
+		net_conn_unhold(&conn->nc);
+}
+
 static void req_free(struct req *r)
 {
 	struct rpc_conn *conn = r->pub.conn;
@@ -331,6 +352,8 @@ static void req_free(struct req *r)
 	if (r->bulk_size) {
 		net_pool_put(&node->net.pool, r->pub.bulk, r->bulk_size);
 		conn->bulk_bytes -= r->bulk_size;
+		node->bulk_bytes -= r->bulk_size;
+		feed_starved(node);
 	}
 	conn->reqs--;
 	if (a->chunks && (size_t)(a->end - (char *)a->chunks) > RPC_ARENA_KEEP)
@@ -349,7 +372,7 @@ static void req_free(struct req *r)
 	net_conn_put(&conn->nc);
 }
 
-void req_free_pool(struct rpc_node *node)
+void rreq_free_pool(struct rpc_node *node)
 {
 	struct req *r;
 
@@ -366,7 +389,7 @@ static bool is_request(const struct wp_hdr *h)
 
 static int server_bulk(struct net_conn *nc, struct net_frame *f)
 {
-	struct rpc_conn *conn = conn_of(nc);
+	struct rpc_conn *conn = rconn_of(nc);
 	uint32_t len = f->hdr.bulk_len;
 	struct req *r;
 
@@ -374,7 +397,7 @@ static int server_bulk(struct net_conn *nc, struct net_frame *f)
 		return 0;
 	if (conn->state != CONN_UP || !is_request(&f->hdr))
 		return -EBADMSG;
-	if (busy(conn))
+	if (busy(conn) || starved(conn))
 		return NET_HOLD;
 	r = req_new(conn, &f->hdr);
 	if (len <= 4096) {
@@ -387,6 +410,7 @@ static int server_bulk(struct net_conn *nc, struct net_frame *f)
 		}
 		r->bulk_size = len;
 		conn->bulk_bytes += len;
+		conn->node->bulk_bytes += len;
 	}
 	conn->rx_req = r;
 	f->bulk = r->pub.bulk;
@@ -455,7 +479,7 @@ static int server_request(struct rpc_conn *conn, const struct net_frame *f)
 	}
 	conn->rx_req = NULL;
 	conn->node->counters.requests++;
-	node_saw_map(conn->node, &f->hdr);
+	rnode_saw_map(conn->node, &f->hdr);
 	if (f->hdr.body_len <= RPC_REQ_INLINE) {
 		memcpy(r->body, f->body, f->hdr.body_len);
 		r->pub.body = r->body;
@@ -468,7 +492,7 @@ static int server_request(struct rpc_conn *conn, const struct net_frame *f)
 
 static int server_frame(struct net_conn *nc, struct net_frame *f)
 {
-	struct rpc_conn *conn = conn_of(nc);
+	struct rpc_conn *conn = rconn_of(nc);
 
 	switch (conn->state) {
 	case CONN_UP:
@@ -484,15 +508,22 @@ static int server_frame(struct net_conn *nc, struct net_frame *f)
 
 /* ---- replies --------------------------------------------------------------------------------------------------------------------- */
 
+static void reply_not_sent(struct net_tx *tx, int err)
+{
+	struct req *r = tx->arg;
+
+	if (r->sent)
+		r->sent(r->sent_arg);
+	req_free(r);
+}
+
 static void reply_sent(struct net_tx *tx, int err)
 {
 	struct req *r = tx->arg;
 
 	if (err)
 		r->pub.conn->node->counters.replies_dropped++;
-	if (r->sent)
-		r->sent(r->sent_arg);
-	req_free(r);
+	reply_not_sent(tx, err);
 }
 
 /* Encoded by rpc_reply_enc, or in the current chunk: stays as long as the request does. */
@@ -530,11 +561,10 @@ void rpc_reply(struct rpc_req *req, const struct rpc_reply *rep)
 	if (!net_conn_open(&conn->nc) || (req->hdr.flags & WP_HDR_ONEWAY)) {
 		if (!(req->hdr.flags & WP_HDR_ONEWAY))
 			conn->node->counters.replies_dropped++;
-		if (!r->sent) {
+		if (r->sent)
+			net_conn_later(&conn->nc, reply_not_sent, r);
+		else
 			req_free(r);
-			return;
-		}
-		net_conn_later(&conn->nc, reply_sent, r);
 		return;
 	}
 	if (m.body_len > NET_TX_INLINE && !in_arena(req, m.body))
