@@ -232,7 +232,7 @@ void memobj_zero(struct memobj *o, uint64_t offset, uint64_t length, bool keep)
 			*crc = crc32c(0, b, BLOCK);
 		}
 		at += n;
-		if (!b && n == BLOCK && !chunk_find(o, at / BLOCK)) /* skip the rest of a hole quickly */
+		if (!b && n == BLOCK && !chunk_find(o, at / BLOCK / CHUNK_BLOCKS)) /* skip the rest of a hole quickly */
 			at = MIN(end, MAX(at, (at / BLOCK / CHUNK_BLOCKS + 1) * CHUNK_BLOCKS * BLOCK));
 	}
 }

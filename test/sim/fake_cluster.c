@@ -36,6 +36,7 @@ struct fnode {
 };
 
 struct client_file {
+	struct list link;
 	struct fnode *n;
 	uint32_t flags;
 };
@@ -71,7 +72,7 @@ struct cluster {
 	uint64_t now;
 	uint32_t next_oid;
 	struct client clients[SIM_CLIENTS];
-	struct list nodes, ops, waiters;
+	struct list nodes, ops, waiters, files;
 	uint64_t lock_owner;
 	struct client *lock_client;
 	unsigned chances;
@@ -445,6 +446,7 @@ static struct client_op *open_node(struct client *c, struct fnode *n, uint32_t f
 
 	f->n = n;
 	f->flags = flags;
+	list_append(&c->cl->files, &f->link);
 	n->opens++;
 	if (flags & WP_OPEN_TRUNC)
 		resize(n, 0);
@@ -477,13 +479,19 @@ struct client_op *client_create(struct client *c, const struct client_cred *cred
 	return open_node(c, n, flags, true, cb, arg);
 }
 
+static void file_free(struct client_file *f)
+{
+	f->n->opens--;
+	gone(f->n);
+	list_del(&f->link);
+	free(f);
+}
+
 struct client_op *client_release(struct client *c, struct client_file *f, CLIENT_ARGS)
 {
 	struct client_op *op = answer(c, cb, arg, 0, f->n);
 
-	f->n->opens--;
-	gone(f->n);
-	free(f);
+	file_free(f);
 	return op;
 }
 
@@ -610,6 +618,7 @@ struct cluster *cluster_new(struct sim *s, unsigned mdts, unsigned osts)
 	list_init(&cl->nodes);
 	list_init(&cl->ops);
 	list_init(&cl->waiters);
+	list_init(&cl->files);
 	for (unsigned i = 0; i < SIM_CLIENTS; i++)
 		cl->clients[i] = (struct client){ .cl = cl, .up = true };
 	(void)fnode_new(cl, S_IFDIR | 0755);
@@ -619,7 +628,14 @@ struct cluster *cluster_new(struct sim *s, unsigned mdts, unsigned osts)
 void cluster_free(struct cluster *cl)
 {
 	struct client_op *op;
+	struct waiter *w;
 
+	while ((w = list_pop(&cl->waiters, struct waiter, link))) {
+		free(w->op);
+		free(w);
+	}
+	while (!list_empty(&cl->files))
+		file_free(list_first(&cl->files, struct client_file, link));
 	while (!list_empty(&cl->nodes))
 		fnode_free(list_first(&cl->nodes, struct fnode, link));
 	while ((op = list_pop(&cl->ops, struct client_op, link)))
@@ -662,18 +678,14 @@ static void kill_client(struct cluster *cl, unsigned i)
 		for (unsigned f = 0; cl->s->workers[k].client == i && f < SIM_FILES; f++) {
 			struct client_file *file = cl->s->workers[k].files[f].f;
 
-			if (file && --file->n->opens == 0)
-				gone(file->n);
-			free(file);
+			if (file)
+				file_free(file);
 		}
 	list_each_safe(op, tmp, &cl->ops, link) {
 		if (op->c != c)
 			continue;
-		if (op->res.file) {
-			op->res.file->n->opens--;
-			gone(op->res.file->n);
-			free(op->res.file);
-		}
+		if (op->res.file)
+			file_free(op->res.file);
 		list_del(&op->link);
 		op_free(op);
 	}

@@ -47,6 +47,11 @@ struct worker {
 	/* of the operation */
 	struct ment *a, *b;
 	struct mnode *n;
+	bool shared;            /* n is held together with others */
+	bool extends;           /* a write that moves the end */
+	bool end_moves;         /* a read while others move the end */
+	unsigned moves;         /* mnode.moves when it started */
+	uint64_t size_lo;       /* of the content when it started */
 	struct wfile *file;
 	int expect;
 	uint32_t flags;
