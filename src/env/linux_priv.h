@@ -19,6 +19,7 @@ struct env_linux {
 	unsigned ring_flags;    /* IORING_SETUP_ that the kernel took */
 	unsigned enter_flags;   /* added to each io_uring_enter */
 	bool enabled;           /* the ring is bound to its thread */
+	pid_t owner;            /* that thread */
 	bool freeing;           /* completions are collected, callbacks not called */
 	size_t inflight;        /* operations with a completion to come */
 	struct timers timers;
@@ -29,6 +30,7 @@ struct env_linux {
 	struct list canceled;   /* sends of closed connections */
 	struct list conns;      /* all of them */
 	struct list listeners;
+	struct list polls;
 	struct work_pool *pool;
 	uint64_t last_event_ns; /* with spin_us */
 
