@@ -402,6 +402,7 @@ static int run(void)
 static const struct conf_program program = {
 	.name = "weft-mount",
 	.section = "mount",
+	.synopsis = "[OPTION]... PATH",
 	.about = "Mounts a Weft file system through FUSE. Also found by mount(8): mount -t weft SOURCE PATH, where SOURCE is the management "
 		 "daemon (HOST:PORT) or a configuration file.",
 	.tables = { &common_table, &mount_table },
