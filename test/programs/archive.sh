@@ -10,20 +10,23 @@ step "a tree"
 mkdir "$T/tree"
 tar -C / -cf - usr/include/linux usr/include/x86_64-linux-gnu etc 2>/dev/null | tar -C "$T/tree" -xf - 2>/dev/null || true
 cp -a "$IT_ROOT/src" "$T/tree/src"
-mkfifo "$T/tree/fifo"
 ln "$T/tree/src/meson.build" "$T/tree/hard"
 truncate -s 50M "$T/tree/sparse"
 head -c 7000000 /dev/urandom >"$T/tree/large"
 say "$(find "$T/tree" | wc -l) entries"
 
 step "tar"
-tar -C "$T" -cf "$T/tree.tar" tree
+tar --format=posix -C "$T" -cf "$T/tree.tar" tree
 tar -C "$M" -xf "$T/tree.tar"
 diff -r --no-dereference "$T/tree" "$M/tree" || fail "diff"
 list() { (cd "$1" && find . -printf '%p %y %m %U %G %n %T@ %l\n' | sed '/ d /s/ [0-9]* \([0-9.]* \)$/ \1/' | LC_ALL=C sort); }
-diff <(list "$T/tree") <(list "$M/tree") | head -5 | tee "$T/diff"
-[ ! -s "$T/diff" ] || fail "owners, modes, links or times differ"
+diff <(list "$T/tree") <(list "$M/tree") >"$T/diff" || {
+	sed -n 1,9p "$T/diff"
+	fail "owners, modes, links or times differ"
+}
 tar -C "$M" -cf - tree | tar -C "$T/" -df - || fail "tar -d"
+
+mkfifo "$T/tree/fifo" # diff would not read one
 
 step "rsync"
 rsync -aHX "$T/tree/" "$M/rsynced/"
@@ -31,6 +34,8 @@ rsync -aHXi --checksum "$T/tree/" "$M/rsynced/" | tee "$T/second"
 [ ! -s "$T/second" ] || fail "the second rsync had work"
 echo changed >>"$T/tree/src/meson.build"
 rsync -aHX --delete "$T/tree/" "$M/rsynced/"
+[ -p "$M/rsynced/fifo" ]
+rm "$T/tree/fifo" "$M/rsynced/fifo"
 diff -r --no-dereference "$T/tree" "$M/rsynced"
 
 step "cp and mv"

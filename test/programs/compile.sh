@@ -16,16 +16,12 @@ for i in $(seq 40); do
 done
 { for i in $(seq 0 40); do echo "int f$i(int);"; done; } >all.h
 printf '#include <stdio.h>\n#include "all.h"\nint f0(int x) { return x; }\nint main(void) { printf("%%d\\n", f40(1000)); return 0; }\n' >main.c
-cat >Makefile <<-END
-	CC = $cc
-	OBJS = main.o $(seq -f 'f%g.o' -s ' ' 40)
-	prog: libf.a main.o
-		\$(CC) -o \$@ main.o libf.a
-	libf.a: \$(filter-out main.o,\$(OBJS))
-		ar rcs \$@ \$^
-	%.o: %.c all.h
-		\$(CC) -O1 -g -c -o \$@ \$<
-END
+{
+	printf 'CC = %s\nOBJS = %s\n' "$cc" "$(seq -f 'f%g.o' -s ' ' 40)"
+	printf 'prog: libf.a main.o\n\t$(CC) -o $@ main.o libf.a\n'
+	printf 'libf.a: $(OBJS)\n\tar rcs $@ $^\n'
+	printf '%%.o: %%.c all.h\n\t$(CC) -O1 -g -c -o $@ $<\n'
+} >Makefile
 
 step "make -j2"
 make -s -j2

@@ -3,7 +3,10 @@
 # PostgreSQL keeps a database on the mount, with fsync and checksums: pgbench, a hard stop, recovery, amcheck.
 . "$(dirname "$0")/../it/lib.sh"
 it_begin
-bin=$(dirname "$(ls /usr/lib/postgresql/*/bin/initdb /usr/bin/initdb 2>/dev/null | tail -1)" 2>/dev/null)
+bin=none
+for b in /usr/lib/postgresql/*/bin /usr/bin; do
+	[ -x "$b/initdb" ] && bin=$b
+done
 [ -x "$bin/initdb" ] && [ -x "$bin/pgbench" ] || skip "PostgreSQL is not installed"
 id postgres >/dev/null 2>&1 || skip "no user postgres"
 it_up

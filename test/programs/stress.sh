@@ -13,7 +13,7 @@ run() { # stressor, options...
 	case " $known " in *" $1 "*) ;; *) say "$1: not in this stress-ng"; return 0 ;; esac
 	step "$1"
 	rc=0
-	timeout -k 5 40 stress-ng --temp-path "$M/s" --verify --oomable --timeout 8 --"$1" 2 "${@:2}" >"$T/stress.out" 2>&1 || rc=$?
+	timeout -k 5 40 stress-ng --temp-path "$M/s" --verify --oomable --timeout 4 --"$1" 2 "${@:2}" >"$T/stress.out" 2>&1 || rc=$?
 	case $rc in
 	0 | 4) ;; # 4: not implemented here
 	*) grep -vE 'info:.*(setting|dispatching)' "$T/stress.out" | head -8; failed="$failed $1($rc)" ;;
@@ -25,7 +25,7 @@ run access --access-ops 60
 run chdir --chdir-ops 300
 run chmod --chmod-ops 200
 run chown --chown-ops 200
-run copy-file --copy-file-ops 30 --copy-file-bytes 4m
+run copy-file --copy-file-ops 4 --copy-file-bytes 128m
 run dentry --dentry-ops 400 --dentries 128
 run dir --dir-ops 200 --dir-dirs 64
 run dirdeep --dirdeep-ops 200 --dirdeep-inodes 200
