@@ -20,7 +20,7 @@ static void linux_step(struct world *w)
 
 static void all_checks(struct env *env)
 {
-	char dir[] = "weft-env-XXXXXX";
+	char dir[] = "/tmp/weft-env-XXXXXX";
 	struct world w = {
 		.name = "linux", .a = env, .b = env, .step = linux_step,
 		.listen_addrs = { "tcp:127.0.0.1:0", "unix:@weft-test-env", "tcp:[::1]:0" },
