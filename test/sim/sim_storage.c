@@ -153,6 +153,7 @@ static void store_kill(struct store *s)
 	store_bury(s);
 }
 
+#ifdef WEFT_HAVE_FAULT
 static struct osd_dev *fault_on(struct world *w, struct osd_dev *mem, uint64_t seed)
 {
 	struct osd_params p = { .env = w->disks, .below = mem, .seed = seed };
@@ -164,6 +165,15 @@ static struct osd_dev *fault_on(struct world *w, struct osd_dev *mem, uint64_t s
 	return dev;
 }
 
+static struct osd_dev *after_power_cut(struct world *w, struct osd_dev *dev)
+{
+	return fault_on(w, osd_fault_power_cut(dev), below(w, UINT32_MAX));
+}
+#else
+static struct osd_dev *fault_on(struct world *w, struct osd_dev *mem, uint64_t seed) { return mem; }
+static struct osd_dev *after_power_cut(struct world *w, struct osd_dev *dev) { return dev; }
+#endif
+
 static void store_power_cut(struct store *s)
 {
 	struct world *w = s->w;
@@ -173,7 +183,7 @@ static void store_power_cut(struct store *s)
 	s->cuts++;
 	sim_host_power_cut(s->host);
 	gate_abandon(s->gate);
-	s->platter = fault_on(w, osd_fault_power_cut(s->platter), below(w, UINT32_MAX));
+	s->platter = after_power_cut(w, s->platter);
 	store_bury(s);
 	for (unsigned i = 0; i < OBJECTS; i++)
 		if (w->objects[i].store == s)
@@ -562,7 +572,7 @@ int main(int argc, char **argv)
 	time_t end;
 	int c;
 
-	log_setup("sim", LOG_ERR);
+	log_setup("sim", getenv("WEFT_SIM_DEBUG") ? LOG_DEBUG : LOG_ERR);
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
 		case 's': seed = strtoull(optarg, NULL, 0); have_seed = true; break;
