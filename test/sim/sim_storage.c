@@ -75,7 +75,7 @@ struct world {
 	struct client clients[CLIENTS];
 	struct object objects[OBJECTS];
 	struct worker workers[WORKERS];
-	uint64_t seed, rng, done, kills, cuts, breaks;
+	uint64_t seed, rng, done, kills, cuts, breaks, stragglers;
 	uint32_t counter;
 	bool verbose, failed, quiet;
 };
@@ -137,6 +137,7 @@ static void store_start(struct store *s)
 /* Its memory; the process is dead. */
 static void store_bury(struct store *s)
 {
+	s->w->stragglers += storage_target_counters(s->target)->stale_dropped;
 	rpc_node_free(s->node);
 	storage_target_free(s->target);
 	sim_process_free(s->env);
@@ -222,7 +223,7 @@ static void stores_step(struct world *w, bool faults)
 			s->heal_ns = now + below(w, 20000) * NSEC_PER_MSEC;
 			note(w, "store %u and a client are parted (%u)", i, which);
 		}
-		if (faults && PER_MILLE(w, 5))
+		if (faults && PER_MILLE(w, 20))
 			w->breaks += sim_break(w->sim, s->host, w->clients[below(w, CLIENTS)].host);
 	}
 }
@@ -428,6 +429,7 @@ static void net_params(struct world *w)
 	sim_net_get(w->sim, &p);
 	p.break_ppm = below(w, 2) ? below(w, 2000) : 0;
 	p.slow_ppm = below(w, 2) ? below(w, 20000) : 0;
+	p.slow_max_ns = (1 + below(w, 4000)) * NSEC_PER_MSEC; /* long enough for stragglers of broken connections */
 	sim_net_set(w->sim, &p);
 }
 
@@ -557,6 +559,10 @@ static bool run(uint64_t seed, uint64_t steps, bool verbose, bool faults)
 	       (unsigned long long)seed, w->failed ? "FAILED" : "passed", (unsigned long long)w->done, (unsigned long long)w->kills,
 	       (unsigned long long)w->cuts, (unsigned long long)w->breaks, (double)sim_now_ns(w->sim) / 1e9,
 	       (unsigned long long)sim_trace(w->sim));
+	for (unsigned i = 0; i < STORES; i++)
+		if (w->stores[i].env)
+			w->stragglers += storage_target_counters(w->stores[i].target)->stale_dropped;
+	printf("# %llu stragglers\n", (unsigned long long)w->stragglers);
 	failed = w->failed;
 	tear_down(w);
 	return !failed;
