@@ -14,6 +14,7 @@
 
 #include "base/htab.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/list.h"
 #include "client/client.h"
 #include "layout/stripe.h"
@@ -53,7 +54,7 @@ struct session {
 	uint32_t target;
 	enum session_state state; /* [mount] */
 	uint64_t id;              /* [mount] */
-	uint32_t gen;             /* [mount] grows when the session is lost: handles of older ones are stale */
+	atomic_uint gen;          /* [mount] to write; grows when the session is lost: handles of older ones are stale */
 	uint64_t boot_epoch;      /* [mount] last one reclaimed at */
 	uint32_t slots;           /* [mount] */
 	uint32_t timeout_ms;      /* [mount] */
@@ -144,6 +145,7 @@ struct client_file {
 	uint64_t handle;
 	uint32_t flags;           /* WP_OPEN_* */
 	struct grant *grant;      /* [inode] */
+	bool suid;                /* had set-id bits when opened */
 	bool wrote;               /* [inode] */
 	bool write_failed;        /* [inode] outcome of a write is unknown: no hint */
 	bool registered;          /* [mount] linked in files */
@@ -160,7 +162,9 @@ struct mdt {
 	struct rpc_peer *peer;
 	struct session *s;
 	struct list wait;          /* [mount] in session.waiting */
+	struct client_mount *m;
 	struct env_task wake;      /* posted when the session can be looked at again */
+	bool wake_posted, dead;    /* [mount] */
 	struct rpc_conn *conn;     /* being attached */
 	struct rpc_call attach;
 	struct rpc_call ping;
@@ -181,6 +185,7 @@ struct ost {
 	struct client *c;
 	uint32_t target;
 	struct rpc_peer *peer;
+	bool listed;        /* in the mount's osts_used */
 	bool dirty, lost;   /* unsynced writes of this reactor; some of them were lost */
 	uint32_t seq;       /* of the last write */
 	uint64_t verifier;  /* of the oldest unsynced write */
@@ -217,7 +222,8 @@ struct client {
 	void *ready_arg;
 	struct env_timer start_timer;
 	struct rpc_call start_call;
-	bool start_busy;
+	bool start_busy, registered, map_tried;
+	int start_err;
 	void (*left)(void *arg);
 	void *left_arg;
 	uint32_t leaving;         /* calls that client_leave waits for */
@@ -282,6 +288,7 @@ enum { /* client_op.flags */
 };
 
 struct io;
+struct settle;
 
 /*
  * One operation. Its life: op_new; op_meta (a metadata request, then meta_done) and io_start (object calls, then ios_done) in
@@ -325,7 +332,7 @@ struct client_op {
 	void (*io_done)(struct client_op *op, struct io *io); /* each success: frees or keeps the io */
 	void (*ios_pump)(struct client_op *op);  /* start more, up to the window; none when nothing is left */
 	void (*ios_done)(struct client_op *op);  /* none is pending */
-	bool refreshing;
+	struct client_op *refresh; /* fetches a new capability for ios_stalled */
 	struct grant *grant;
 	struct client_file *file;
 	/* running state of the operation's own kind */
@@ -334,13 +341,19 @@ struct client_op {
 	int iov_n;
 	uint64_t offset, length, pos; /* of data; pos: started so far */
 	uint64_t size_before, size_after;
-	uint64_t base_sum;
+	bool size_known, ios_over; /* reads */
+	struct list ios_redo;
+	bool locked;            /* appends: the lock is held */
+	bool lost, all_objs;    /* syncs */
+	uint64_t owner;         /* appends: of the lock */
 	uint32_t io_flags;
 	uint32_t tries;
 	int mode;
 	struct client_op *child;
+	struct settle *settle;  /* settle.c */
 	void *priv;             /* freed with the op */
-	struct wp_data_hint hint;
+	bool open_settle;
+	struct wp_open_ref reopen;
 	struct client_res res;
 };
 
@@ -360,8 +373,6 @@ struct io {
 	uint8_t mode;
 	bool hole;
 	uint32_t crc_tries, cap_tries;
-	bool wait_timer;
-	struct env_timer timer;
 	struct iovec bulk[CLIENT_BULK_IOV];
 	int bulk_n;
 	uint8_t *bounce;         /* heap: payload that is not contiguous enough */
@@ -392,6 +403,7 @@ bool op_going(struct client_op *op) must_check;
 /* Ends the operation as soon as possible with err. */
 void op_abort(struct client_op *op, int err);
 void op_finish_task(void *arg);
+void op_run_finished(struct client *c);
 void op_pool_done(struct client *c);
 
 /* ---- meta.c ---------------------------------------------------------------------------------------------------------------------- */
@@ -440,10 +452,18 @@ void op_slot_put(struct client_op *op);
 REQ_TYPES(X)
 #undef X
 
+/* ---- map.c */
+void map_init(struct client *c);
+/* The map is new, or could not be fetched. */
+void start_map_ready(struct client *c, int err);
+void map_stop(struct client *c);
+void map_watch(struct client *c);
+
 /* ---- session.c, peers.c ------------------------------------------------------------------------------------------------------------- */
 
 struct mdt *mdt_get(struct client *c, uint32_t target);
 struct ost *ost_get(struct client *c, uint32_t target);
+void mdt_free(struct mdt *t);
 void mdts_free(struct client *c);
 void osts_free(struct client *c);
 void mdt_attach(void *arg, struct rpc_peer *peer, struct rpc_conn *conn);
@@ -469,6 +489,8 @@ void inode_mark_clean(struct client_inode *in, struct obj_state *o);
 void file_wrote(struct client_file *f, const struct grant *g, const struct io *io);
 /* Nothing is known of the file's objects any more: no hints. */
 void file_unknown(struct client_file *f);
+/* What a sole writer knows; false: not enough for a hint. */
+bool file_get_hint(struct client_file *f, struct wp_data_hint *h);
 
 /* ---- io.c ------------------------------------------------------------------------------------------------------------------------------ */
 
@@ -478,6 +500,8 @@ void op_ios(struct client_op *op, void (*pump)(struct client_op *op), void (*io_
 bool op_ios_room(const struct client_op *op);
 /* A call to one object of op->grant; starts with io_go. */
 struct io *io_new(struct client_op *op, uint16_t what, uint32_t component, uint32_t stripe);
+/* A call to a target as a whole. */
+struct io *io_new_target(struct client_op *op, uint16_t what, uint32_t target);
 void io_go(struct io *io);
 void io_free(struct io *io);
 void ios_free_kept(struct client_op *op);
@@ -485,11 +509,21 @@ void ios_abort(struct client_op *op);
 uint32_t grant_obj_index(const struct grant *g, uint32_t component, uint32_t stripe);
 void io_pool_done(struct client *c);
 
+/* ---- names.c, inode.c */
+
+/* Continuation for replies that are an entry: decodes, settles, finishes. */
+void op_entry_done(struct client_op *op, int err);
+/* Bound of an encoded layout. */
+uint32_t layout_bound(const struct wp_layout *l);
+
+/* ---- copy.c */
+
+/* COLLAPSE_RANGE and INSERT_RANGE of op->file, op->offset, op->length. */
+void move_range(struct client_op *op, bool insert);
+
 /* ---- settle.c -------------------------------------------------------------------------------------------------------------------------- */
 
 /* Brings size, mtime and blocks of *e (decoded, scratch memory) into op->res.attr up to date; then next. */
 void op_settle(struct client_op *op, const struct wp_entry *e, void (*next)(struct client_op *op, int err));
-/* Continuations for replies that are an entry: decode, settle, finish. */
-void op_entry_done(struct client_op *op, int err);
 
 #endif

@@ -71,8 +71,8 @@ static void op_meta_send(struct client_op *op)
 	if (op->req_type->mutates) {
 		op_slot_get(op);
 		call->slot = op->slot;
-		/* Apart from the numbers that rpc gives to other calls. */
-		call->xid = ++t->xid | 1ull << 63;
+		/* rpc numbers other calls from 2^63. */
+		call->xid = ++t->xid;
 	}
 	if (!(op->flags & OP_WAITS))
 		call->deadline_ns = op->deadline_ns;
@@ -181,7 +181,7 @@ static bool op_survives_session(const struct client_op *op)
 		return false;
 	if (!op->req_type->mutates)
 		return true;
-	return !call->sent_ns || (call->reply_hdr.status == WP_E_NOSESSION && !call->retries);
+	return !call->resent;
 }
 
 static void op_meta_retry(struct client_op *op)

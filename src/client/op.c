@@ -33,6 +33,7 @@ struct client_op *op_new(struct client *c, client_cb *cb, void *arg)
 	list_init(&op->ios);
 	list_init(&op->ios_stalled);
 	list_init(&op->ios_kept);
+	list_init(&op->ios_redo);
 	list_append(&c->ops, &op->link);
 	if (c->m->op_timeout_ms)
 		op->deadline_ns = env_mono_ns(c->env) + c->m->op_timeout_ms * NSEC_PER_MSEC;
@@ -71,6 +72,7 @@ static void op_free(struct client_op *op)
 		client_file_unref(op->file);
 	free(op->groups);
 	free(op->iov_heap);
+	free(op->settle);
 	free(op->priv);
 	OBJ_FINI(op);
 	list_del(&op->link);
@@ -82,34 +84,48 @@ static void op_free(struct client_op *op)
 	}
 }
 
-/* Nobody waits for the result any more: what it holds is given back. */
+/* Nobody wants the result: what it holds is given back. */
 static void op_drop_result(struct client_op *op)
 {
-	if (op->res.file && !op->err)
-		client_release(op->c, op->res.file, NULL, NULL);
+	struct client_file *f = op->res.file;
+
 	op->res.file = NULL;
+	if (f && op->c->freeing)
+		client_file_unref(f);
+	else if (f)
+		client_release(op->c, f, NULL, NULL);
 }
 
 static void op_complete(struct client_op *op)
 {
-	if (op->flags & OP_ANSWERED)
+	if (op->err || (op->flags & OP_ANSWERED))
 		op_drop_result(op);
-	else if (op->cb)
+	if (op->cb && !(op->flags & OP_ANSWERED))
 		op->cb(op->arg, op->err, &op->res);
 	op_free(op);
+}
+
+void op_run_finished(struct client *c)
+{
+	struct list now = LIST_INIT(now);
+	struct client_op *op;
+
+	list_splice(&now, &c->finished);
+	while ((op = list_pop(&now, struct client_op, link)))
+		op_complete(op);
 }
 
 void op_finish_task(void *arg)
 {
 	struct client *c = arg;
-	struct list now = LIST_INIT(now);
-	struct client_op *op;
 
 	OBJ_CHECK(c, CLIENT_MAGIC);
 	c->finish_posted = false;
-	list_splice(&now, &c->finished);
-	while ((op = list_pop(&now, struct client_op, link)))
-		op_complete(op);
+	if (c->freeing) { /* client_free left the memory to the posted task */
+		free(c);
+		return;
+	}
+	op_run_finished(c);
 }
 
 void op_finish(struct client_op *op, int err)
@@ -167,6 +183,10 @@ static void op_timer_fired(void *arg)
 
 void op_pause(struct client_op *op, uint32_t delay_ms, void (*next)(struct client_op *op))
 {
+	if (op->c->freeing) {
+		op_finish(op, -ECANCELED);
+		return;
+	}
 	op->timer_next = next;
 	op->flags |= OP_PAUSED;
 	env_timer_in(op->c->env, &op->timer, delay_ms * NSEC_PER_MSEC);

@@ -28,8 +28,15 @@ static void mdt_ping(void *arg);
 static void mdt_woken(void *arg)
 {
 	struct mdt *t = arg;
+	bool dead;
 
-	if (t->conn)
+	pthread_mutex_lock(&t->m->lock);
+	t->wake_posted = false;
+	dead = t->dead;
+	pthread_mutex_unlock(&t->m->lock);
+	if (dead)
+		free(t);
+	else if (t->conn)
 		attach_start(t);
 }
 
@@ -38,8 +45,11 @@ static void session_wake(struct session *s)
 {
 	struct mdt *t;
 
-	while ((t = list_pop(&s->waiting, struct mdt, wait)))
-		env_post(t->c->env, &t->wake);
+	while ((t = list_pop(&s->waiting, struct mdt, wait))) {
+		if (!t->wake_posted)
+			env_post(t->c->env, &t->wake);
+		t->wake_posted = true;
+	}
 }
 
 void mdt_init_session(struct mdt *t)
@@ -47,6 +57,7 @@ void mdt_init_session(struct mdt *t)
 	struct client_mount *m = t->c->m;
 	struct session *s;
 
+	t->m = m;
 	pthread_mutex_lock(&m->lock);
 	list_each(s, &m->sessions, link) {
 		if (s->target == t->target)
@@ -75,12 +86,7 @@ void mdt_detach_wait(struct mdt *t)
 
 bool file_stale(struct client_file *f)
 {
-	bool stale;
-
-	pthread_mutex_lock(&f->m->lock);
-	stale = f->session_gen != f->session->gen;
-	pthread_mutex_unlock(&f->m->lock);
-	return stale;
+	return f->session_gen != atomic_load_explicit(&f->session->gen, memory_order_relaxed);
 }
 
 /* ---- pings ------------------------------------------------------------------------------------------------------------------------- */
@@ -341,7 +347,7 @@ static void session_lost(struct mdt *t, uint64_t id)
 	if (s->id == id && s->state == SESSION_OPEN) {
 		log_notice("client", "metadata target %u has evicted us: open files and locks there are lost", t->target);
 		s->id = 0;
-		s->gen++;
+		atomic_fetch_add(&s->gen, 1);
 		s->state = SESSION_NONE;
 		t->c->stats.sessions_lost++;
 	}
@@ -415,7 +421,26 @@ void mdt_attach(void *arg, struct rpc_peer *peer, struct rpc_conn *conn)
 	weft_assert(t->peer == peer || !t->peer);
 	/* A connection that died while it waited for another reactor is simply replaced. */
 	mdt_detach_wait(t);
+	if (t->conn)
+		attach_failed(t, -ECONNRESET);
 	reclaim_free(t);
 	t->conn = conn;
 	attach_start(t);
+}
+
+void mdt_free(struct mdt *t)
+{
+	bool posted;
+
+	env_timer_cancel(t->c->env, &t->ping_timer);
+	reclaim_free(t);
+	free(t->free_slots);
+	t->free_slots = NULL;
+	pthread_mutex_lock(&t->m->lock);
+	list_del(&t->wait);
+	posted = t->wake_posted;
+	t->dead = true;
+	pthread_mutex_unlock(&t->m->lock);
+	if (!posted) /* otherwise the task is the last to see it */
+		free(t);
 }

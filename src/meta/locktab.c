@@ -18,7 +18,10 @@ struct lock_inode {
 
 #define DEADLOCK_STEPS_MAX 1000u /* longer chains are let wait */
 
-static bool same_owner(const struct lock_owner *a, const struct lock_owner *b) { return a->session == b->session && a->number == b->number; }
+static bool same_owner(const struct lock_owner *a, const struct lock_owner *b)
+{
+	return a->session == b->session && a->number == b->number;
+}
 
 static bool overlaps(const struct lock_spec *a, const struct lock_spec *b) { return a->start <= b->end && b->start <= a->end; }
 
@@ -63,7 +66,7 @@ static void put_inode(struct lock_inode *i)
 	free(i);
 }
 
-/* ---- held locks -------------------------------------------------------------------------------------------------------------------- */
+/* ---- held locks ---------------------------------------------------------------------------------------- */
 
 static void add_lock(struct lock_inode *i, const struct lock_spec *s)
 {
@@ -101,7 +104,8 @@ static void carve(struct lock_inode *i, struct lock *l, const struct lock_spec *
 
 static bool touches(const struct lock_spec *a, const struct lock_spec *b)
 {
-	return (a->end != UINT64_MAX && a->end + 1 == b->start) || (b->end != UINT64_MAX && b->end + 1 == a->start) || overlaps(a, b);
+	return (a->end != UINT64_MAX && a->end + 1 == b->start) || (b->end != UINT64_MAX && b->end + 1 == a->start) ||
+	       overlaps(a, b);
 }
 
 /* The owner's own locks in the range give way; neighbours of the same type are joined. */
@@ -134,7 +138,7 @@ static struct lock *find_conflict(const struct lock_inode *i, const struct lock_
 	return NULL;
 }
 
-/* ---- waiting -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- waiting ------------------------------------------------------------------------------------------- */
 
 /* Does the owner wait, through whatever chain, for goal? */
 static bool waits_for(struct locktab *t, const struct lock_owner *owner, const struct lock_owner *goal, unsigned *steps)
@@ -209,7 +213,7 @@ static void wake(struct lock_inode *i)
 		w->done(w, 0);
 }
 
-/* ---- interface --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- interface ----------------------------------------------------------------------------------------- */
 
 void locktab_init(struct locktab *t)
 {
@@ -294,8 +298,8 @@ static void end_wait(struct lock_wait *w, int err)
 
 void locktab_cancel(struct lock_wait *w) { end_wait(w, -EINTR); }
 
-struct lock_wait *locktab_find_wait(struct locktab *t, const struct wp_fid *fid, uint8_t kind, const struct lock_owner *owner, uint64_t start,
-				    uint64_t end)
+struct lock_wait *locktab_find_wait(struct locktab *t, const struct wp_fid *fid, uint8_t kind, const struct lock_owner *owner,
+				    uint64_t start, uint64_t end)
 {
 	struct lock_inode *i = find_inode(t, fid);
 	struct lock_wait *w;

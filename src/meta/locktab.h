@@ -61,8 +61,8 @@ bool locktab_test(struct locktab *t, const struct wp_fid *fid, const struct lock
 /* Cancels a wait: done(-EINTR). */
 void locktab_cancel(struct lock_wait *w);
 /* The wait of this kind, owner and range on the inode; NULL: none. */
-struct lock_wait *locktab_find_wait(struct locktab *t, const struct wp_fid *fid, uint8_t kind, const struct lock_owner *owner, uint64_t start,
-				    uint64_t end);
+struct lock_wait *locktab_find_wait(struct locktab *t, const struct wp_fid *fid, uint8_t kind, const struct lock_owner *owner,
+				    uint64_t start, uint64_t end);
 /* Drops all locks of the owner and kind on the inode, and cancels its waits. */
 void locktab_release_owner(struct locktab *t, const struct wp_fid *fid, uint8_t kind, const struct lock_owner *owner);
 /* Drops everything of a session; its waits end with -ESTALE. */

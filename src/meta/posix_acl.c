@@ -122,8 +122,8 @@ static struct acl_entry *entry_of(const struct acl *acl, uint16_t tag)
 static int verdict(unsigned perm, unsigned want) { return (perm & want) == want ? 0 : -EACCES; }
 
 /* "Else if the effective group ID or any of the supplementary group IDs match": granted if any matching entry grants. */
-static int check_groups(const struct acl *acl, uint32_t group, unsigned mask, unsigned want, acl_in_group_fn *in_group, void *arg,
-			bool *matched)
+static int check_groups(const struct acl *acl, uint32_t group, unsigned mask, unsigned want, acl_in_group_fn *in_group,
+			void *arg, bool *matched)
 {
 	int unknown = 0;
 
@@ -145,7 +145,8 @@ static int check_groups(const struct acl *acl, uint32_t group, unsigned mask, un
 	return unknown ? unknown : -EACCES;
 }
 
-int acl_check(const struct acl *acl, uint32_t uid, uint32_t owner, uint32_t group, unsigned want, acl_in_group_fn *in_group, void *arg)
+int acl_check(const struct acl *acl, uint32_t uid, uint32_t owner, uint32_t group, unsigned want, acl_in_group_fn *in_group,
+	      void *arg)
 {
 	const struct acl_entry *m = entry_of(acl, ACL_MASK);
 	unsigned mask = m ? m->perm : 7;

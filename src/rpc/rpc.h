@@ -57,7 +57,7 @@ void rpc_node_set_map_version(struct rpc_node *node, uint32_t version);
 /* Called when a header carries a newer map version than ours; once for each version. */
 void rpc_node_on_newer_map(struct rpc_node *node, void (*fn)(void *arg, uint32_t version), void *arg);
 
-/* ---- serving ------------------------------------------------------------------------------------------------------------- */
+/* ---- serving ------------------------------------------------------------------------------------------- */
 
 /* One request. Lives until rpc_reply (exactly one, also after the connection died: then it is dropped). */
 struct rpc_req {
@@ -127,7 +127,7 @@ void rpc_conn_set_data(struct rpc_conn *c, void *data);
 /* conn_down is called later, from the event loop. */
 void rpc_conn_close(struct rpc_conn *c);
 
-/* ---- calling ------------------------------------------------------------------------------------------------------------- */
+/* ---- calling ------------------------------------------------------------------------------------------- */
 
 struct rpc_call;
 typedef void rpc_done_fn(struct rpc_call *call);

@@ -155,7 +155,7 @@ it_again
 eventually 20 "$WEFT" status --dir "$D"
 
 step "down with force, a program inside"
-sleep 1000 <"$M/f" &
+tail -f "$M/f" >/dev/null &
 it_down --force
 kill %% 2>/dev/null || true
 ! mountpoint -q "$M"

@@ -568,5 +568,5 @@ int main(int argc, char **argv)
 		races();
 		ping_pong();
 	}
-	return done_testing();
+	return px_done();
 }

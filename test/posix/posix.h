@@ -44,6 +44,13 @@ void px_bad(long long value, int code, const char *name, const char *text, const
 bool px_must(bool cond, const char *text, const char *file, int line);
 bool px_same(long long got, long long want, const char *a, const char *b, const char *file, int line);
 
+/* tap.h counts per source file; here the count is one, in posix.c. */
+#undef ok
+#define ok(cond, ...) px_check(!!(cond), __FILE__, __LINE__, __VA_ARGS__)
+bool px_check(bool passed, const char *file, int line, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* Sums up: the exit status. px_end() includes it. */
+int px_done(void);
+
 /* Enters a fresh folder below argv[1]; exits when there is none. */
 void px_start(int argc, char **argv, const char *name);
 /* Removes the folder again and sums up: the exit status. */

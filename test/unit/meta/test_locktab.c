@@ -13,7 +13,12 @@ static void called(struct lock_wait *w, int err) { container_of(w, struct waiter
 
 static struct lock_spec spec(uint64_t owner, uint8_t type, uint64_t start, uint64_t end)
 {
-	return (struct lock_spec){ .kind = WP_LOCK_KIND_POSIX, .type = type, .owner = { 1, owner }, .start = start, .end = end, .pid = (uint32_t)owner };
+	return (struct lock_spec){ .kind = WP_LOCK_KIND_POSIX,
+				   .type = type,
+				   .owner = { 1, owner },
+				   .start = start,
+				   .end = end,
+				   .pid = (uint32_t)owner };
 }
 
 static int set(struct locktab *t, uint64_t owner, uint8_t type, uint64_t start, uint64_t end, struct waiter *w)

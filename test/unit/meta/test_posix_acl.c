@@ -21,7 +21,9 @@ static const struct acl_entry full[] = {
 
 static void test_decode(void)
 {
-	static const struct acl_entry no_mask[] = { { ACL_USER_OBJ, 7, 0 }, { ACL_USER, 7, 5 }, { ACL_GROUP_OBJ, 7, 0 }, { ACL_OTHER, 7, 0 } };
+	static const struct acl_entry no_mask[] = {
+		{ ACL_USER_OBJ, 7, 0 }, { ACL_USER, 7, 5 }, { ACL_GROUP_OBJ, 7, 0 }, { ACL_OTHER, 7, 0 }
+	};
 	static const struct acl_entry twice[] = { { ACL_USER_OBJ, 7, 0 }, { ACL_USER, 7, 5 }, { ACL_USER, 6, 5 },
 						  { ACL_GROUP_OBJ, 7, 0 }, { ACL_MASK, 7, 0 }, { ACL_OTHER, 7, 0 } };
 	uint8_t buf[256];
