@@ -116,7 +116,8 @@ static noreturn_fn void exec_daemon(char **args, int log_fd, int ready_fd)
 	int null_fd = open("/dev/null", O_RDONLY);
 
 	setsid();
-	if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(log_fd, STDOUT_FILENO) < 0 || dup2(log_fd, STDERR_FILENO) < 0)
+	if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(log_fd, STDOUT_FILENO) < 0 ||
+	    dup2(log_fd, STDERR_FILENO) < 0)
 		_exit(126);
 	if (ready_fd == READY_FD)
 		fcntl(ready_fd, F_SETFD, 0);

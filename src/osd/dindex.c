@@ -74,7 +74,7 @@ static int mdb_errno(int r)
 	}
 }
 
-/* ---- generations ------------------------------------------------------------------------------------------------------------------- */
+/* ---- generations --------------------------------------------------------------------------------------- */
 
 static struct gen *gen_new(struct dindex *x)
 {
@@ -170,7 +170,7 @@ uint64_t dindex_pending(const struct dindex *x)
 	return bytes;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------------------------- */
 
 static int write_gen(struct dindex *x, MDB_txn *txn, const struct gen *g)
 {
@@ -237,7 +237,8 @@ static void run_commits(struct list *commits, int err)
 
 static bool all_written(const struct dindex *x)
 {
-	return list_empty(&x->frozen) && (list_empty(&x->sealed) || list_first(&x->sealed, struct gen, node)->seq > x->stable) &&
+	return list_empty(&x->frozen) &&
+	       (list_empty(&x->sealed) || list_first(&x->sealed, struct gen, node)->seq > x->stable) &&
 	       (!x->active->used || x->active->seq > x->stable);
 }
 
@@ -387,7 +388,7 @@ int dindex_flush_blocking(struct dindex *x)
 	return renew_snapshot(x);
 }
 
-/* ---- reading -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------------------- */
 
 static int found(const struct omap_node *n, struct osd_slice *value)
 {
@@ -448,7 +449,8 @@ static const struct omap_node *overlay_seek(struct dindex *x, const void *key, s
 	return best;
 }
 
-int dindex_seek(struct dindex *x, const void *key, size_t key_len, bool after, struct osd_slice *ret_key, struct osd_slice *value)
+int dindex_seek(struct dindex *x, const void *key, size_t key_len, bool after, struct osd_slice *ret_key,
+		struct osd_slice *value)
 {
 	uint8_t at[OSD_KEY_MAX + 8];
 
@@ -480,7 +482,7 @@ int dindex_seek(struct dindex *x, const void *key, size_t key_len, bool after, s
 	}
 }
 
-/* ---- open, close, checkpoint ------------------------------------------------------------------------------------------------------------------ */
+/* ---- open, close, checkpoint --------------------------------------------------------------------------- */
 
 static int open_mdb(struct dindex *x, const char *path)
 {
@@ -566,7 +568,8 @@ void dindex_close(struct dindex *x)
 	if (!list_empty(&x->frozen) && !x->failed) {
 		write_frozen(x);
 		if (x->work_err < 0)
-			log_err("osd", "the index could not be written when closing (%d): what a journal holds is replayed", x->work_err);
+			log_err("osd", "the index could not be written when closing (%d): what a journal holds is replayed",
+				x->work_err);
 	}
 	while ((g = list_pop(&x->frozen, struct gen, node)))
 		gen_free(g);
@@ -600,7 +603,8 @@ static void walk_run(void *arg)
 	if (!r) {
 		for (r = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE); !r && *(uint8_t *)k.mv_data == w->prefix;
 		     r = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) {
-			w->err = w->fn(w->arg, osd_slice((uint8_t *)k.mv_data + 1, k.mv_size - 1), osd_slice(v.mv_data, v.mv_size));
+			w->err = w->fn(w->arg, osd_slice((uint8_t *)k.mv_data + 1, k.mv_size - 1),
+				       osd_slice(v.mv_data, v.mv_size));
 			if (w->err)
 				break;
 		}

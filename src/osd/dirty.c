@@ -63,7 +63,7 @@ static void clear_marks(struct dirty *d)
 	htab_init(&d->marks);
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------------------------- */
 
 static void start_write(struct dirty *d);
 static void start_sync(struct dirty *d);
@@ -101,8 +101,9 @@ static void start_write(struct dirty *d)
 	d->pending = b;
 	list_splice(&d->writing_waits, &d->pending_waits);
 	d->iov = (struct iovec){ d->writing.p, d->writing.len };
-	d->write_io = (struct env_io){ .op = ENV_IO_WRITE, .file = d->file, .iov = &d->iov, .iov_n = 1, .offset = d->end, .done = write_done,
-				       .arg = d };
+	d->write_io = (struct env_io){
+		.op = ENV_IO_WRITE, .file = d->file, .iov = &d->iov, .iov_n = 1, .offset = d->end, .done = write_done, .arg = d
+	};
 	d->end += d->writing.len;
 	d->write_busy = true;
 	env_file_io(d->env, &d->write_io);
@@ -149,7 +150,7 @@ bool dirty_sync(struct dirty *d, struct dirty_wait *w)
 	return false;
 }
 
-/* ---- marking ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- marking ------------------------------------------------------------------------------------------- */
 
 static bool is_marked(struct dirty *d, const uint8_t *key, uint64_t hash)
 {
@@ -263,7 +264,7 @@ void dirty_drop(struct dirty *d, uint64_t epoch)
 	}
 }
 
-/* ---- open, close, recover -------------------------------------------------------------------------------------------------------------------- */
+/* ---- open, close, recover ------------------------------------------------------------------------------ */
 
 int dirty_open(struct env *env, const char *path, struct dirty **ret)
 {
@@ -307,7 +308,8 @@ void dirty_close(struct dirty *d, bool remove_logs)
 
 static bool is_log(const char *name) { return !strncmp(name, "dirty.", 6) && name[6] >= '0' && name[6] <= '9'; }
 
-static int read_log(const char *name, int (*fn)(void *arg, const struct wp_objid *obj, uint32_t chunk), void *arg, unsigned *records)
+static int read_log(const char *name, int (*fn)(void *arg, const struct wp_objid *obj, uint32_t chunk), void *arg,
+		    unsigned *records)
 {
 	uint8_t r[RECORD_SIZE];
 	FILE *f = fopen(name, "re");
@@ -327,7 +329,8 @@ static int read_log(const char *name, int (*fn)(void *arg, const struct wp_objid
 	return err;
 }
 
-int dirty_recover(const char *path, int (*fn)(void *arg, const struct wp_objid *obj, uint32_t chunk), void *arg, unsigned *records)
+int dirty_recover(const char *path, int (*fn)(void *arg, const struct wp_objid *obj, uint32_t chunk), void *arg,
+		  unsigned *records)
 {
 	DIR *dir = opendir(path);
 	struct dirent *e;

@@ -33,7 +33,8 @@ struct dirty_wait {
 int dirty_open(struct env *env, const char *path, struct dirty **ret) must_check;
 void dirty_close(struct dirty *d, bool remove_logs);
 /* Blocking: calls fn for each record of the logs left by an earlier process, in order; a chunk may come more than once. */
-int dirty_recover(const char *path, int (*fn)(void *arg, const struct wp_objid *obj, uint32_t chunk), void *arg, unsigned *records) must_check;
+int dirty_recover(const char *path, int (*fn)(void *arg, const struct wp_objid *obj, uint32_t chunk), void *arg,
+		  unsigned *records) must_check;
 /* Removes the logs that dirty_recover read. */
 int dirty_forget(const char *path) must_check;
 

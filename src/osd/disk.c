@@ -25,7 +25,7 @@ static struct disk *disk_of(struct osd_dev *dev)
 	return d;
 }
 
-/* ---- format, open --------------------------------------------------------------------------------------------------------------------- */
+/* ---- format, open -------------------------------------------------------------------------------------- */
 
 static int make_dir(const char *path, const char *name)
 {
@@ -242,7 +242,7 @@ static void disk_close(struct osd_dev *dev)
 	disk_free(d);
 }
 
-/* ---- cleaning the dirty list --------------------------------------------------------------------------------------------------------------- */
+/* ---- cleaning the dirty list --------------------------------------------------------------------------- */
 
 static void clean_end(struct disk *d, bool ok)
 {
@@ -300,7 +300,7 @@ static void clean_tick(void *arg)
 	dindex_sync(d->index, clean_indexed, d);
 }
 
-/* ---- device ------------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- device -------------------------------------------------------------------------------------------- */
 
 static const struct osd_space *space(struct disk *d)
 {
@@ -364,7 +364,7 @@ static void disk_sync(struct osd_dev *dev, osd_commit_fn *fn, void *arg)
 	env_work(dev->env, &s->work);
 }
 
-/* ---- the callers' index ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the callers' index -------------------------------------------------------------------------------- */
 
 static bool has_room(struct disk *d, const struct osd_txn *t)
 {
@@ -430,13 +430,13 @@ static int disk_next(struct osd_iter *it, struct osd_slice *key, struct osd_slic
 	return 0;
 }
 
-static void disk_checkpoint(struct osd_dev *dev, int (*fn)(void *arg, struct osd_slice key, struct osd_slice value), osd_commit_fn *done,
-			    void *arg)
+static void disk_checkpoint(struct osd_dev *dev, int (*fn)(void *arg, struct osd_slice key, struct osd_slice value),
+			    osd_commit_fn *done, void *arg)
 {
 	dindex_checkpoint(disk_of(dev)->index, KEY_USER, fn, done, arg);
 }
 
-/* ---- objects ----------------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- objects ------------------------------------------------------------------------------------------- */
 
 static void disk_io(struct osd_dev *dev, struct osd_io *io)
 {
@@ -456,7 +456,8 @@ static int disk_list(struct osd_dev *dev, const struct wp_objid *after, struct w
 
 	objkey_encode(k + 1, after);
 	for (*n = 0; *n < max; ++*n) {
-		if (dindex_seek(d->index, k, sizeof(k), true, &key, &value) < 0 || key.len != sizeof(k) || *(const uint8_t *)key.p != KEY_ATTR)
+		if (dindex_seek(d->index, k, sizeof(k), true, &key, &value) < 0 || key.len != sizeof(k) ||
+		    *(const uint8_t *)key.p != KEY_ATTR)
 			break;
 		memcpy(k, key.p, sizeof(k));
 		objkey_decode(&ret[*n], k + 1);

@@ -61,7 +61,7 @@ static void put_attr(struct disk *d, const uint8_t *key, uint64_t size, uint64_t
 
 void attr_store(struct dobj *o) { put_attr(o->disk, o->key, o->size, o->version, o->mtime_ns); }
 
-/* ---- checksums -------------------------------------------------------------------------------------------------------------------- */
+/* ---- checksums ----------------------------------------------------------------------------------------- */
 
 static void crc_key(uint8_t *k, const uint8_t *key, uint64_t chunk)
 {
@@ -163,7 +163,7 @@ void attr_remove(struct disk *d, const uint8_t *key, uint64_t size)
 	dindex_commit(d->index, OSD_SEQ_NONE, false, NULL, NULL);
 }
 
-/* ---- after a crash ------------------------------------------------------------------------------------------------------------------- */
+/* ---- after a crash ------------------------------------------------------------------------------------- */
 
 static int rebuild_crcs(struct disk *d, int fd, const uint8_t *key, uint32_t chunk)
 {

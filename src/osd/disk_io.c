@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "proto/status.h"
 
-/* ---- objects in use ------------------------------------------------------------------------------------------------------------------ */
+/* ---- objects in use ------------------------------------------------------------------------------------ */
 
 static void dobj_free(struct dobj *o)
 {
@@ -160,9 +160,12 @@ void dobj_touch(struct dobj *o)
 	attr_store(o);
 }
 
-/* ---- queues ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- queues -------------------------------------------------------------------------------------------- */
 
-static bool only_reads(const struct osd_io *io) { return io->op == OSD_READ || io->op == OSD_STAT || io->op == OSD_SEEK || io->op == OSD_SYNC; }
+static bool only_reads(const struct osd_io *io)
+{
+	return io->op == OSD_READ || io->op == OSD_STAT || io->op == OSD_SEEK || io->op == OSD_SYNC;
+}
 
 static void fill_stat(struct dobj *o, struct osd_io *io)
 {
@@ -269,7 +272,7 @@ void dobj_run(struct dobj *o)
 	}
 }
 
-/* ---- read ----------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- read ---------------------------------------------------------------------------------------------- */
 
 /*
  * Block-aligned reads (their end may be the object's) go straight to the caller's memory; others through a buffer of whole blocks,
@@ -389,7 +392,8 @@ static void read_done(struct env_io *io)
 	int err = io->result < 0 ? (int)io->result : 0;
 
 	if (err)
-		log_err("osd", "object of fid 0x%llx:0x%x: reading: %s", (unsigned long long)o->id.fid.seq, o->id.fid.oid, strerror(-err));
+		log_err("osd", "object of fid 0x%llx:0x%x: reading: %s", (unsigned long long)o->id.fid.seq, o->id.fid.oid,
+			strerror(-err));
 	/* A file shorter than the attributes say reads as zeros behind its end: their checksums decide. */
 	if (!err && (uint64_t)io->result < r->last - r->first && !r->bounce)
 		err = corrupt(o, r->first + (uint64_t)io->result);

@@ -66,7 +66,7 @@ struct dobj {
 	bool writing;          /* one operation that changes it is in progress */
 };
 
-/* ---- disk_attr.c: what the index holds of objects ------------------------------------------------------------------------------ */
+/* ---- disk_attr.c: what the index holds of objects ------------------------------------------------------ */
 
 uint32_t zero_block_crc(void);
 void attr_load(struct dobj *o);
@@ -82,7 +82,7 @@ void crc_cut(struct disk *d, const uint8_t *key, uint64_t first, uint64_t old_si
 int chunk_rebuild(struct disk *d, const struct wp_objid *id, uint32_t chunk) must_check;
 char *object_path(const struct disk *d, const struct wp_objid *id);
 
-/* ---- disk_io.c: one operation ---------------------------------------------------------------------------------------------------- */
+/* ---- disk_io.c: one operation -------------------------------------------------------------------------- */
 
 struct dobj *dobj_get(struct disk *d, const struct wp_objid *id);
 void dobj_close_all(struct disk *d);

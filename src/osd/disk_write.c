@@ -62,7 +62,7 @@ static struct change *change_new(struct dobj *o, struct osd_io *io)
 
 static uint64_t block_count(uint64_t begin, uint64_t end) { return end > begin ? (end - 1) / BLOCK - begin / BLOCK + 1 : 0; }
 
-/* ---- edges: partial blocks whose other bytes stay ---------------------------------------------------------------------------------- */
+/* ---- edges: partial blocks whose other bytes stay ------------------------------------------------------ */
 
 static void read_edge(struct change *c);
 static void edges_ready(struct change *c);
@@ -113,8 +113,13 @@ static void read_edge(struct change *c)
 		return;
 	}
 	c->edge_iov = (struct iovec){ c->edge_block[c->edge], BLOCK };
-	c->io = (struct env_io){ .op = ENV_IO_READ, .file = o->file, .iov = &c->edge_iov, .iov_n = 1, .offset = c->edge_at[c->edge],
-				 .done = edge_read, .arg = c };
+	c->io = (struct env_io){ .op = ENV_IO_READ,
+				 .file = o->file,
+				 .iov = &c->edge_iov,
+				 .iov_n = 1,
+				 .offset = c->edge_at[c->edge],
+				 .done = edge_read,
+				 .arg = c };
 	env_file_io(o->disk->dev.env, &c->io);
 }
 
@@ -130,7 +135,7 @@ static void find_edges(struct change *c)
 		c->edge_at[c->edges++] = last;
 }
 
-/* ---- the steps of a change --------------------------------------------------------------------------------------------------------------- */
+/* ---- the steps of a change ----------------------------------------------------------------------------- */
 
 static void do_data(struct change *c);
 
@@ -165,7 +170,8 @@ static void edges_ready(struct change *c)
 	c->epoch = dirty_hold(d->dirty);
 	c->held = true;
 	c->wait = (struct dirty_wait){ .done = marked, .arg = c };
-	if (dirty_mark(d->dirty, &c->obj->id, (uint32_t)(c->begin / DIRTY_CHUNK_BYTES), (uint32_t)((end - 1) / DIRTY_CHUNK_BYTES), &c->wait))
+	if (dirty_mark(d->dirty, &c->obj->id, (uint32_t)(c->begin / DIRTY_CHUNK_BYTES),
+		       (uint32_t)((end - 1) / DIRTY_CHUNK_BYTES), &c->wait))
 		do_data(c);
 }
 
@@ -204,12 +210,18 @@ static void do_write(struct change *c)
 		return;
 	}
 	memcpy(c->iov, up->iov, sizeof(*c->iov) * (size_t)up->iov_n);
-	c->io = (struct env_io){ .op = ENV_IO_WRITE, .flags = up->stable ? ENV_IO_DSYNC : 0, .file = c->obj->file, .iov = c->iov,
-				 .iov_n = up->iov_n, .offset = up->offset, .done = written, .arg = c };
+	c->io = (struct env_io){ .op = ENV_IO_WRITE,
+				 .flags = up->stable ? ENV_IO_DSYNC : 0,
+				 .file = c->obj->file,
+				 .iov = c->iov,
+				 .iov_n = up->iov_n,
+				 .offset = up->offset,
+				 .done = written,
+				 .arg = c };
 	env_file_io(c->obj->disk->dev.env, &c->io);
 }
 
-/* ---- write --------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- write --------------------------------------------------------------------------------------------- */
 
 struct walk {
 	const struct iovec *iov;
@@ -264,7 +276,8 @@ static void merge_edges(struct change *c)
 	struct osd_io *up = c->up;
 
 	for (unsigned e = 0; e < c->edges; e++) {
-		uint64_t block = c->edge_at[e], from = MAX(block, c->begin), to = MIN(block + BLOCK, c->end), skip = from - c->begin;
+		uint64_t block = c->edge_at[e], from = MAX(block, c->begin), to = MIN(block + BLOCK, c->end),
+			 skip = from - c->begin;
 		struct walk w = { up->iov, 0 };
 
 		while (skip >= w.iov->iov_len) {
@@ -303,7 +316,7 @@ void disk_write(struct dobj *o, struct osd_io *io)
 	read_edge(c);
 }
 
-/* ---- allocate, punch, zero --------------------------------------------------------------------------------------------------------------------- */
+/* ---- allocate, punch, zero ----------------------------------------------------------------------------- */
 
 static bool zeroes(const struct osd_io *io)
 {
@@ -380,8 +393,13 @@ static int falloc_mode(uint8_t mode)
 
 static void do_alloc(struct change *c)
 {
-	c->io = (struct env_io){ .op = ENV_IO_FALLOCATE, .file = c->obj->file, .mode = falloc_mode(c->up->mode), .offset = c->begin,
-				 .length = c->end - c->begin, .done = allocated, .arg = c };
+	c->io = (struct env_io){ .op = ENV_IO_FALLOCATE,
+				 .file = c->obj->file,
+				 .mode = falloc_mode(c->up->mode),
+				 .offset = c->begin,
+				 .length = c->end - c->begin,
+				 .done = allocated,
+				 .arg = c };
 	env_file_io(c->obj->disk->dev.env, &c->io);
 }
 
@@ -405,7 +423,7 @@ static void start_alloc(struct change *c)
 	read_edge(c);
 }
 
-/* ---- truncate, destroy ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- truncate, destroy --------------------------------------------------------------------------------- */
 
 static void do_truncate(struct change *c)
 {
@@ -503,7 +521,7 @@ void disk_change(struct dobj *o, struct osd_io *io)
 		do_destroy(c);
 }
 
-/* ---- sync ------------------------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- sync ---------------------------------------------------------------------------------------------- */
 
 /* Data and dirty list at the same time, then, once for a new object, its folder. */
 struct osync {
