@@ -23,7 +23,9 @@ static struct env *server_env;
 
 static struct rpc_identity identity(uint16_t role)
 {
-	struct rpc_identity id = { .role = role, .auth = WP_AUTH_HMAC, .name = "bench", .secret_len = 32, .server_secret_len = 32 };
+	struct rpc_identity id = {
+		.role = role, .auth = WP_AUTH_HMAC, .name = "bench", .secret_len = 32, .server_secret_len = 32
+	};
 
 	return id;
 }
@@ -36,7 +38,7 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* ---- server ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- server -------------------------------------------------------------------------------------------------------------- */
 
 static uint8_t *zeros;
 
@@ -54,7 +56,7 @@ static void request(void *ctx, struct rpc_req *req)
 static void *serve(void *arg)
 {
 	struct rpc_identity id = identity(WP_ROLE_META);
-	struct rpc_service svc = { .service = WP_SERVICE_META, .target = 0, .request = request };
+	static struct rpc_service svc = { .service = WP_SERVICE_META, .target = 0, .request = request };
 	struct rpc_node *node;
 
 	if (env_linux_new(NULL, &server_env) || rpc_node_new(server_env, &id, &node) || rpc_service_add(node, &svc) ||
@@ -65,12 +67,10 @@ static void *serve(void *arg)
 	(void)str_copy(bound, sizeof(bound), rpc_listen_addr(node, 0));
 	atomic_store(&up, true);
 	env_linux_run(server_env);
-	rpc_node_free(node);
-	env_linux_free(server_env);
-	return NULL;
+	return node;
 }
 
-/* ---- client ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- client -------------------------------------------------------------------------------------------------------------- */
 
 struct row {
 	const char *name;
@@ -165,8 +165,9 @@ static void measure(struct env *env, const struct row *r, double seconds)
 	while ((t = now() - start) < seconds)
 		for (int i = 0; i < 20; i++)
 			(void)env_linux_run_once(env, true);
-	printf("%-30s %9.0f calls/s %8.2f us/call %8.1f MB/s %6.2f us CPU/call\n", r->name, (double)calls / t, t * 1e6 / (double)calls * r->depth,
-	       (double)calls * r->bulk / t / 1e6, (cpu() - cpu_start) * 1e6 / (double)calls);
+	printf("%-30s %9.0f calls/s %8.2f us/call %8.1f MB/s %6.2f us CPU/call\n", r->name, (double)calls / t,
+	       t * 1e6 / (double)calls * r->depth, (double)calls * r->bulk / t / 1e6,
+	       (cpu() - cpu_start) * 1e6 / (double)calls);
 	fflush(stdout);
 	stop = true;
 	while (running)
@@ -180,6 +181,7 @@ int main(int argc, char **argv)
 	struct rpc_peer_params pp = { .service = WP_SERVICE_META, .ops = &ops, .credits = DEPTH_MAX };
 	double seconds = argc > 2 ? atof(argv[2]) : 2;
 	char path[100];
+	void *server_node;
 	struct rpc_node *node;
 	struct env *env;
 	pthread_t thread;
@@ -200,7 +202,9 @@ int main(int argc, char **argv)
 	rpc_node_free(node);
 	env_linux_free(env);
 	env_linux_stop(server_env);
-	pthread_join(thread, NULL);
+	pthread_join(thread, &server_node);
+	rpc_node_free(server_node);
+	env_linux_free(server_env);
 	for (unsigned i = 0; i < DEPTH_MAX; i++)
 		free(jobs[i].mem);
 	free(zeros);

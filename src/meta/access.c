@@ -45,7 +45,7 @@ int access_check(struct op *op, const struct inode *i, const struct wp_cred *c, 
 		return 0;
 	}
 	if (i->flags & INO_HAS_ACL && c->uid != i->uid)
-		return acl_check(op, i, c, mask);
+		return inode_acl_check(op, i, c, mask);
 	return mode_check(i, c, mask);
 }
 

@@ -54,7 +54,7 @@ int create_inode(struct op *op, struct inode *dir, const struct new_inode *n, st
 	i->project = dir->project;
 	err = init_owner(i, dir, n->cred);
 	if (!err)
-		err = acl_inherit(op, dir, i, n->umask);
+		err = inode_acl_inherit(op, dir, i, n->umask);
 	if (err)
 		return err;
 	name_add(op, i, &dir->fid, n->name);

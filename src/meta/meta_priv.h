@@ -17,6 +17,7 @@
 #include "journal/journal.h"
 #include "layout/stripe.h"
 #include "meta/counters.h"
+#include "meta/locktab.h"
 #include "meta/meta.h"
 #include "proto/fid.h"
 #include "proto/status.h"
@@ -77,7 +78,7 @@ struct handle {
 	bool resized;            /* it changed the size itself: objects behind the size may exist */
 };
 
-/* An inode that has handles, locks or waiting requests. */
+/* An inode that has handles or waiting requests. */
 struct minode {
 	struct htab_node node;
 	uint64_t ino;
@@ -88,8 +89,6 @@ struct minode {
 	bool orphan;
 	struct job *job;         /* settling or truncation under way */
 	struct list queue;       /* ops that wait for the job to end */
-	struct list locks;       /* granted, struct lock */
-	struct list lock_waiters;
 };
 
 /* ---- sessions ------------------------------------------------------------------------------------------------------------------ */
@@ -119,7 +118,6 @@ struct session {
 	uint64_t seen_ns;
 	struct list conns;       /* struct conn_ref.link: connections attached */
 	struct htab handles;
-	uint32_t n_locks;
 	bool reclaiming;         /* known from before the restart, has not told all it holds */
 	bool dead;               /* ended; freed when no op refers to it */
 	uint32_t ops;            /* in the executor */
@@ -164,7 +162,6 @@ struct op {
 	uint64_t index;          /* reply when durable up to here */
 	bool committed;          /* changes were submitted in this run */
 	bool lazy;               /* answer without waiting */
-	bool parked;             /* counted in meta_target.parked */
 	int err;
 	struct wp_enc enc;       /* reply */
 	void *msg;               /* decoded request, kept over runs */
@@ -200,13 +197,12 @@ struct meta_target {
 	uint64_t now_ns;           /* wall clock, never falls */
 
 	struct list pending;       /* ops that wait for durability, in order of index */
-	uint32_t parked;           /* ops and jobs that something will finish */
 	struct htab sessions;
 	struct list all_sessions;
 	uint64_t next_session;
 	struct htab minodes;
 	struct list jobs;
-	struct list lock_waits;    /* struct lock.all */
+	struct locktab locks;
 
 	uint64_t next_counter;     /* sequences: next to be given out */
 	uint64_t own_seq;
@@ -215,7 +211,6 @@ struct meta_target {
 	struct list deletions;     /* struct deletion, in order */
 	uint32_t deleting;
 	uint64_t next_q;
-	struct env_timer retry;
 
 	struct htab usage;
 	struct wheel *wheels;
@@ -364,14 +359,13 @@ int sticky_check(const struct inode *dir, const struct inode *child, const struc
 #define ACL_ACCESS "system.posix_acl_access"
 #define ACL_DEFAULT "system.posix_acl_default"
 
-int acl_check(struct op *op, const struct inode *i, const struct wp_cred *c, uint32_t mask) must_check;
-/* Is this a valid ACL: -EINVAL. */
-int acl_valid(struct wp_bytes acl) must_check;
-/* Sets the access ACL (empty: removes it) and the mode bits that follow. */
-int acl_set_access(struct op *op, struct inode *i, struct wp_bytes acl) must_check;
-int acl_chmod(struct op *op, struct inode *i) must_check; /* the mode changed: the ACL follows */
-/* The new inode's mode (umask not applied yet) and ACLs from the directory's default ACL. */
-int acl_inherit(struct op *op, const struct inode *dir, struct inode *child, uint32_t umask) must_check;
+int inode_acl_check(struct op *op, const struct inode *i, const struct wp_cred *c, uint32_t mask) must_check;
+/* Sets the access ACL (empty: removes it) and the mode bits that follow. -EINVAL, -EOPNOTSUPP. */
+int inode_acl_set_access(struct op *op, struct inode *i, struct wp_bytes acl) must_check;
+int inode_acl_set_default(struct op *op, struct inode *i, struct wp_bytes acl) must_check;
+int inode_acl_chmod(struct op *op, struct inode *i) must_check; /* the mode changed: the ACL follows */
+/* The new inode's permission bits and ACLs from the directory's default ACL, or the umask. */
+int inode_acl_inherit(struct op *op, const struct inode *dir, struct inode *child, uint32_t umask) must_check;
 
 /* ---- xattr.c ---------------------------------------------------------------------------------------------------------------------------------- */
 
@@ -466,11 +460,8 @@ void usage_free(struct meta_target *mt);
 
 /* ---- locks.c ---------------------------------------------------------------------------------------------------------------------------------------------- */
 
-void locks_session_gone(struct meta_target *mt, struct session *ses);
-void locks_handle_closed(struct meta_target *mt, struct handle *h);
-void locks_wake(struct meta_target *mt, struct minode *m);
-int lock_reclaim(struct session *ses, struct meta_target *mt, const struct wp_lock_ref *r) must_check;
-void locks_free(struct meta_target *mt, struct minode *m);
+int lock_reclaim(struct op *op, const struct wp_lock_ref *r) must_check;
+void locks_cancel_all(struct meta_target *mt);
 
 /* ---- session.c ------------------------------------------------------------------------------------------------------------------------------------------------ */
 

@@ -27,15 +27,13 @@ struct minode *minode_get(struct meta_target *mt, const struct wp_fid *fid)
 	m->ino = wp_fid_to_ino(fid);
 	list_init(&m->handles);
 	list_init(&m->queue);
-	list_init(&m->locks);
-	list_init(&m->lock_waiters);
 	htab_add(&mt->minodes, &m->node, hash_u64(m->ino));
 	return m;
 }
 
 void minode_put(struct meta_target *mt, struct minode *m)
 {
-	if (m->n_handles || m->job || !list_empty(&m->queue) || !list_empty(&m->locks) || !list_empty(&m->lock_waiters))
+	if (m->n_handles || m->job || !list_empty(&m->queue))
 		return;
 	htab_del(&mt->minodes, &m->node);
 	free(m);

@@ -228,7 +228,6 @@ int meta_close(struct op *op)
 	err = op_commit(op);
 	if (err)
 		h->m->wrote = true; /* no room for the record: the objects are asked when there is */
-	locks_handle_closed(op->mt, h);
 	handle_drop(op->mt, h);
 	inode_released(op->mt, &m->fid);
 	return 0;

@@ -104,7 +104,6 @@ static bool drop_handle(struct htab_node *n, void *arg)
 	struct wp_fid fid = wp_ino_to_fid(h->m->ino);
 
 	h->m->wrote |= h->flags & WP_OPEN_WRITE; /* whatever it wrote */
-	locks_handle_closed(mt, h);
 	handle_drop(mt, h);
 	inode_released(mt, &fid);
 	return true;
@@ -130,7 +129,7 @@ static void session_end(struct meta_target *mt, struct session *s)
 	htab_del(&mt->sessions, &s->node);
 	list_del(&s->link);
 	mt->counters.sessions--;
-	locks_session_gone(mt, s);
+	locktab_release_session(&mt->locks, s->id);
 	while (s->handles.count)
 		htab_each(&s->handles, drop_handle, mt);
 	session_put(s);
@@ -336,7 +335,7 @@ int meta_reclaim(struct op *op)
 	for (uint32_t n = 0; n < m->opens_n; n++)
 		rep.refused += reclaim_open(op, &m->opens[n]) != 0;
 	for (uint32_t n = 0; n < m->locks_n; n++)
-		rep.refused += lock_reclaim(op->ses, op->mt, &m->locks[n]) != 0;
+		rep.refused += lock_reclaim(op, &m->locks[n]) != 0;
 	if (m->done) {
 		op->ses->reclaiming = false;
 		grace_check(op->mt);
@@ -385,7 +384,7 @@ int meta_session_list(struct op *op)
 		}
 		rep.sessions[rep.sessions_n++] = (struct wp_session_info){
 			.session = s->id, .client_id = s->client_id, .host = wp_str(s->host), .pid = s->pid,
-			.opens = (uint32_t)s->handles.count, .locks = s->n_locks, .idle_ms = (now - s->seen_ns) / NSEC_PER_MSEC };
+			.opens = (uint32_t)s->handles.count, .locks = locktab_count(&op->mt->locks, s->id), .idle_ms = (now - s->seen_ns) / NSEC_PER_MSEC };
 	}
 	wp_session_list_rep_enc(op_enc(op, 64 + rep.sessions_n * 160u), &rep);
 	return 0;

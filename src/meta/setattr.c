@@ -102,7 +102,7 @@ static int change_mode(struct op *op, struct inode *i, const struct wp_setattr_r
 		if (!in)
 			i->mode &= ~(uint32_t)S_ISGID;
 	}
-	return acl_chmod(op, i);
+	return inode_acl_chmod(op, i);
 }
 
 static int change_owner(struct op *op, struct inode *i, const struct wp_setattr_req *m)

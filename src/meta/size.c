@@ -68,10 +68,8 @@ static void job_end(struct job *j, int err)
 			op_run(op);
 	}
 	m = minode_find(mt, &fid);
-	if (m) {
-		locks_wake(mt, m);
+	if (m)
 		minode_put(mt, m);
-	}
 }
 
 struct totals {

@@ -190,7 +190,7 @@ int meta_target_open(const struct meta_params *params, struct meta_target **ret)
 	list_init(&mt->pending);
 	list_init(&mt->all_sessions);
 	list_init(&mt->jobs);
-	list_init(&mt->lock_waits);
+	locktab_init(&mt->locks);
 	list_init(&mt->deletions);
 	htab_init(&mt->sessions);
 	htab_init(&mt->minodes);
@@ -248,7 +248,6 @@ static bool free_minode(struct htab_node *n, void *arg)
 	struct meta_target *mt = arg;
 
 	cancel_all(&m->queue);
-	locks_free(mt, m);
 	htab_del(&mt->minodes, n);
 	free(m);
 	return true;
@@ -267,6 +266,7 @@ void meta_target_free(struct meta_target *mt)
 	while (mt->minodes.count)
 		htab_each(&mt->minodes, free_minode, mt);
 	htab_done(&mt->minodes);
+	locks_cancel_all(mt);
 	executor_fail_all(mt, -ECANCELED);
 	sessions_free(mt);
 	delete_free(mt);
@@ -303,6 +303,7 @@ uint32_t meta_target_rows(const struct meta_target *mt, struct wp_counter *ret, 
 #define X(name, unit, text) add_row(ret, max, &n, #name, mt->counters.name, unit);
 	META_COUNTERS(X)
 #undef X
+	add_row(ret, max, &n, "locks", mt->locks.count, "now");
 	add_row(ret, max, &n, "journal_batches", s.batches, "ops");
 	add_row(ret, max, &n, "journal_entries", s.entries, "ops");
 	add_row(ret, max, &n, "journal_bytes", s.bytes, "bytes");

@@ -178,28 +178,9 @@ int meta_listxattr(struct op *op)
 	return 0;
 }
 
-static int set_default_acl(struct op *op, struct inode *i, struct wp_bytes acl)
-{
-	int err;
-
-	if (!inode_is_dir(i))
-		return acl.len ? -EACCES : 0;
-	if (acl.len > 4) {
-		err = acl_valid(acl);
-		if (err)
-			return err;
-		i->flags |= INO_HAS_DEFACL;
-		xattr_write(op, i, wp_str(ACL_DEFAULT), acl);
-	} else if (i->flags & INO_HAS_DEFACL) {
-		i->flags &= ~(uint32_t)INO_HAS_DEFACL;
-		xattr_drop(op, &i->fid, wp_str(ACL_DEFAULT));
-	}
-	return 0;
-}
-
 static int set_access_acl(struct op *op, struct inode *i, const struct wp_cred *c, struct wp_bytes acl)
 {
-	int in, err = acl_set_access(op, i, acl.len > 4 ? acl : wp_bytes(NULL, 0));
+	int in, err = inode_acl_set_access(op, i, acl.len > 4 ? acl : wp_bytes(NULL, 0));
 
 	if (err || cred_is_root(c) || !(i->mode & S_ISGID))
 		return err;
@@ -246,7 +227,7 @@ int meta_setxattr(struct op *op)
 	if (space == SPACE_ACL_ACCESS)
 		err = set_access_acl(op, i, &m->cred, m->value);
 	else if (space == SPACE_ACL_DEFAULT)
-		err = set_default_acl(op, i, m->value);
+		err = inode_acl_set_default(op, i, m->value.len > 4 ? m->value : wp_bytes(NULL, 0));
 	else
 		xattr_write(op, i, m->name, m->value);
 	if (err)
@@ -275,9 +256,9 @@ int meta_removexattr(struct op *op)
 	if (err)
 		return err == -ENOENT ? -ENODATA : err;
 	if (space == SPACE_ACL_ACCESS)
-		err = acl_set_access(op, i, wp_bytes(NULL, 0));
+		err = inode_acl_set_access(op, i, wp_bytes(NULL, 0));
 	else if (space == SPACE_ACL_DEFAULT)
-		err = set_default_acl(op, i, wp_bytes(NULL, 0));
+		err = inode_acl_set_default(op, i, wp_bytes(NULL, 0));
 	else
 		xattr_drop(op, &i->fid, m->name);
 	if (err)

@@ -5,6 +5,6 @@
 
 #include "osd/osd.h"
 
-extern const struct osd_ops osd_mem_ops;
+extern const struct osd_ops osd_mem_ops, osd_disk_ops;
 
 #endif

@@ -38,7 +38,7 @@ static struct mem *mem_of(struct osd_dev *dev)
 	return m;
 }
 
-/* ---- device -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- device -------------------------------------------------------------------------------------------- */
 
 static uint64_t default_capacity(void)
 {
@@ -157,7 +157,7 @@ static void mem_sync(struct osd_dev *dev, osd_commit_fn *fn, void *arg)
 	queue_commits(m);
 }
 
-/* ---- index --------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- index --------------------------------------------------------------------------------------------- */
 
 static int mem_txn_submit(struct osd_dev *dev, struct osd_txn *t, uint64_t seq, osd_commit_fn *fn, void *arg)
 {
@@ -243,7 +243,7 @@ static void mem_checkpoint(struct osd_dev *dev, int (*fn)(void *arg, struct osd_
 	mem_sync(dev, done, arg);
 }
 
-/* ---- objects ---------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- objects ------------------------------------------------------------------------------------------- */
 
 static struct memobj *obj_find(struct mem *m, const struct wp_objid *id)
 {

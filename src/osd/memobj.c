@@ -67,7 +67,7 @@ static uint32_t cursor_crc(struct cursor *c, size_t len)
 	return crc;
 }
 
-/* ---- blocks ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- blocks -------------------------------------------------------------------------------------------- */
 
 static struct chunk *chunk_find(const struct memobj *o, uint64_t number)
 {
@@ -155,7 +155,7 @@ uint64_t memobj_missing(const struct memobj *o, uint64_t offset, uint64_t length
 	return n;
 }
 
-/* ---- reading and writing --------------------------------------------------------------------------------------------------------------- */
+/* ---- reading and writing ------------------------------------------------------------------------------- */
 
 static size_t piece(uint64_t at, uint64_t end) { return (size_t)(MIN(end, (at / BLOCK + 1) * BLOCK) - at); }
 
@@ -194,7 +194,8 @@ int memobj_write(struct memobj *o, uint64_t offset, const struct iovec *iov, int
 	return 0;
 }
 
-int memobj_read(struct memobj *o, uint64_t offset, uint64_t length, const struct iovec *iov, int iov_n, uint32_t *crcs, uint64_t *ret)
+int memobj_read(struct memobj *o, uint64_t offset, uint64_t length, const struct iovec *iov, int iov_n, uint32_t *crcs,
+		uint64_t *ret)
 {
 	struct cursor c = { iov, iov_n, 0 };
 	uint64_t end = offset >= o->size ? offset : offset + MIN(length, o->size - offset);
@@ -232,7 +233,7 @@ void memobj_zero(struct memobj *o, uint64_t offset, uint64_t length, bool keep)
 			*crc = crc32c(0, b, BLOCK);
 		}
 		at += n;
-		if (!b && n == BLOCK && !chunk_find(o, at / BLOCK)) /* skip the rest of a hole quickly */
+		if (!b && n == BLOCK && !chunk_find(o, at / BLOCK / CHUNK_BLOCKS)) /* skip the rest of a hole quickly */
 			at = MIN(end, MAX(at, (at / BLOCK / CHUNK_BLOCKS + 1) * CHUNK_BLOCKS * BLOCK));
 	}
 }

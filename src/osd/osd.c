@@ -95,7 +95,7 @@ void osd_iter_after(struct osd_iter *it, struct osd_dev *dev, struct osd_slice k
 
 const struct osd_ops *osd_backend(const char *name)
 {
-	static const struct osd_ops *const backends[] = { &osd_mem_ops };
+	static const struct osd_ops *const backends[] = { &osd_mem_ops, &osd_disk_ops };
 
 	for (size_t i = 0; i < ARRAY_SIZE(backends); i++)
 		if (!strcmp(backends[i]->name, name))

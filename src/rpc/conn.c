@@ -19,6 +19,7 @@ struct rpc_conn *rconn_new(struct rpc_node *node, const struct net_conn_ops *ops
 	conn->hs = NEW(struct hs);
 	list_init(&conn->link);
 	list_init(&conn->calls);
+	list_init(&conn->starved);
 	return conn;
 }
 

@@ -21,7 +21,8 @@ int rpc_node_new(struct env *env, const struct rpc_identity *id, struct rpc_node
 {
 	struct rpc_node *node;
 
-	if (id->secret_len > RPC_SECRET_MAX || id->server_secret_len > RPC_SECRET_MAX || !memchr(id->name, '\0', sizeof(id->name)))
+	if (id->secret_len > RPC_SECRET_MAX || id->server_secret_len > RPC_SECRET_MAX ||
+	    !memchr(id->name, '\0', sizeof(id->name)))
 		return -EINVAL;
 	if (id->auth != WP_AUTH_NONE && id->auth != WP_AUTH_HMAC)
 		return -EINVAL;
@@ -38,6 +39,8 @@ int rpc_node_new(struct env *env, const struct rpc_identity *id, struct rpc_node
 	list_init(&node->conns);
 	list_init(&node->downs);
 	list_init(&node->done);
+	list_init(&node->starved);
+	node->bulk_max = RPC_NODE_BULK_MAX;
 	list_init(&node->free_reqs);
 	node->done_task = (struct env_task){ .fn = done_run, .arg = node };
 	*ret = node;
@@ -99,6 +102,8 @@ struct env *rpc_node_env(struct rpc_node *node) { return node->env; }
 
 void rpc_node_set_cluster(struct rpc_node *node, const struct wp_uuid *cluster) { node->id.cluster = *cluster; }
 
+void rpc_node_set_bulk_max(struct rpc_node *node, size_t bytes) { node->bulk_max = bytes; }
+
 void rpc_node_set_map_version(struct rpc_node *node, uint32_t version) { node->map_version = version; }
 
 void rpc_node_on_newer_map(struct rpc_node *node, void (*fn)(void *arg, uint32_t version), void *arg)
@@ -117,7 +122,7 @@ void rnode_saw_map(struct rpc_node *node, const struct wp_hdr *h)
 		node->newer_map(node->newer_map_arg, h->map_version);
 }
 
-/* ---- services and listening ------------------------------------------------------------------------------------------------------ */
+/* ---- services and listening ---------------------------------------------------------------------------------------------- */
 
 struct rpc_service *rnode_service(struct rpc_node *node, uint16_t service, uint32_t target)
 {
@@ -179,13 +184,14 @@ const char *rpc_listen_addr(struct rpc_node *node, unsigned i)
 	return i < node->listeners_n ? node->env->ops->listener_addr(node->listeners[i]) : NULL;
 }
 
-void rpc_node_set_router(struct rpc_node *node, struct rpc_node *(*find)(void *arg, uint16_t service, uint32_t target), void *arg)
+void rpc_node_set_router(struct rpc_node *node, struct rpc_node *(*find)(void *arg, uint16_t service, uint32_t target),
+			 void *arg)
 {
 	node->find = find;
 	node->find_arg = arg;
 }
 
-/* ---- counters and messages ------------------------------------------------------------------------------------------------------- */
+/* ---- counters and messages ----------------------------------------------------------------------------------------------- */
 
 const struct rpc_counters *rpc_node_counters(const struct rpc_node *node) { return &node->counters; }
 

@@ -14,13 +14,14 @@
 #define RPC_CONN_BUSY 4u                /* calls per connection before another one is opened */
 #define RPC_CONN_REQS_MAX 1024u         /* requests in progress on one connection: more are not read */
 #define RPC_CONN_BULK_MAX (64u << 20)   /* bytes of bulk memory they may hold */
+#define RPC_NODE_BULK_MAX (512u << 20)  /* the same for all connections of a node together, unless configured */
 #define RPC_REQS_KEEP 128u              /* unused request objects kept per node */
 #define RPC_REQ_INLINE 512u             /* request bodies up to this need no arena */
 #define RPC_ARENA_KEEP (64u << 10)      /* larger arenas are not kept */
 #define RPC_LISTEN_MAX 16u              /* addresses of one node */
 #define RPC_GRACE_MS 1000u              /* an ended call's memory in use longer than this costs the connection */
 #define RPC_SILENCE_MS 5000u            /* without a byte while an answer is awaited: ping */
-#define RPC_SILENCES_MAX 3u             /* as often in a row: the connection is dead */
+#define RPC_SILENCES_MAX 6u             /* as often in a row: the connection is dead */
 #define RPC_LOG_BURST 10u               /* refusals logged at once; then one per second */
 
 enum conn_state {
@@ -59,6 +60,7 @@ struct rpc_conn {
 	unsigned reqs;
 	size_t bulk_bytes;
 	struct req *rx_req; /* its bulk is being received */
+	struct list starved; /* in node->starved */
 	bool told_up;
 	struct env_task down_task;
 	/* calling */
@@ -91,6 +93,8 @@ struct rpc_node {
 	void *find_arg;
 	unsigned (*rows)(void *arg, struct wp_counter *rows, unsigned max);
 	void *rows_arg;
+	size_t bulk_bytes, bulk_max; /* of requests in progress */
+	struct list starved;         /* connections that wait for it to shrink */
 	uint64_t next_xid;
 	struct list done; /* calls that ended, to be reported from the event loop */
 	struct env_task done_task;

@@ -21,7 +21,7 @@ static const struct net_conn_ops server_ops = {
 	.bulk = server_bulk, .frame = server_frame, .closed = server_lost, .release = rconn_release,
 };
 
-/* ---- life ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- life ---------------------------------------------------------------------------------------------------------------- */
 
 void rserver_tell_down(struct rpc_conn *conn)
 {
@@ -51,6 +51,7 @@ static bool retire(struct rpc_conn *conn)
 	conn->state = CONN_DEAD;
 	conn->node->counters.conns--;
 	list_del(&conn->link);
+	list_del(&conn->starved);
 	env_timer_cancel(conn->node->env, &conn->timer);
 	net_conn_close(&conn->nc);
 	if (conn->rx_req) {
@@ -79,8 +80,8 @@ void rpc_conn_close(struct rpc_conn *conn)
 	}
 	if (!retire(conn))
 		return;
-	/* conn_down comes from the event loop: the caller may be the service in the middle of something. The owner's reference goes
-	 * to the task. */
+	/* conn_down comes from the event loop: the caller may be the service in the middle of something. The owner's reference
+	 * goes to the task. */
 	list_append(&conn->node->downs, &conn->link);
 	conn->down_task = (struct env_task){ .fn = down_run, .arg = conn };
 	env_post(conn->node->env, &conn->down_task);
@@ -131,7 +132,7 @@ void rserver_accepted(void *arg, struct env_conn *ec)
 		(void)adopt(node, ec);
 }
 
-/* ---- handshake ---------------------------------------------------------------------------------------------------------------- */
+/* ---- handshake ----------------------------------------------------------------------------------------------------------- */
 
 static void refusal_sent(struct net_tx *tx, int err)
 {
@@ -289,7 +290,7 @@ static int server_auth(struct rpc_conn *conn, const struct net_frame *f)
 	return 0;
 }
 
-/* ---- requests ------------------------------------------------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------------------------------------------ */
 
 static struct req *req_new(struct rpc_conn *conn, const struct wp_hdr *h)
 {
@@ -320,6 +321,26 @@ static bool busy(struct rpc_conn *conn)
 	       net_conn_queued(&conn->nc) > WEFT_CONN_SENDQ_MAX;
 }
 
+/* For a request with bulk: all connections share the memory. */
+static bool starved(struct rpc_conn *conn)
+{
+	struct rpc_node *node = conn->node;
+
+	if (node->bulk_bytes < node->bulk_max)
+		return false;
+	if (list_empty(&conn->starved))
+		list_append(&node->starved, &conn->starved);
+	return true;
+}
+
+static void feed_starved(struct rpc_node *node)
+{
+	struct rpc_conn *conn;
+
+	while (node->bulk_bytes < node->bulk_max && (conn = list_pop(&node->starved, struct rpc_conn, starved)))
+		net_conn_unhold(&conn->nc);
+}
+
 static void req_free(struct req *r)
 {
 	struct rpc_conn *conn = r->pub.conn;
@@ -331,6 +352,8 @@ static void req_free(struct req *r)
 	if (r->bulk_size) {
 		net_pool_put(&node->net.pool, r->pub.bulk, r->bulk_size);
 		conn->bulk_bytes -= r->bulk_size;
+		node->bulk_bytes -= r->bulk_size;
+		feed_starved(node);
 	}
 	conn->reqs--;
 	if (a->chunks && (size_t)(a->end - (char *)a->chunks) > RPC_ARENA_KEEP)
@@ -374,7 +397,7 @@ static int server_bulk(struct net_conn *nc, struct net_frame *f)
 		return 0;
 	if (conn->state != CONN_UP || !is_request(&f->hdr))
 		return -EBADMSG;
-	if (busy(conn))
+	if (busy(conn) || starved(conn))
 		return NET_HOLD;
 	r = req_new(conn, &f->hdr);
 	if (len <= 4096) {
@@ -387,6 +410,7 @@ static int server_bulk(struct net_conn *nc, struct net_frame *f)
 		}
 		r->bulk_size = len;
 		conn->bulk_bytes += len;
+		conn->node->bulk_bytes += len;
 	}
 	conn->rx_req = r;
 	f->bulk = r->pub.bulk;
@@ -482,7 +506,7 @@ static int server_frame(struct net_conn *nc, struct net_frame *f)
 	}
 }
 
-/* ---- replies --------------------------------------------------------------------------------------------------------------------- */
+/* ---- replies ------------------------------------------------------------------------------------------------------------- */
 
 static void reply_not_sent(struct net_tx *tx, int err)
 {

@@ -13,7 +13,11 @@ void content_done(struct content *c)
 
 static uint8_t content_byte(uint32_t id, uint64_t offset)
 {
-	return id ? (uint8_t)((hash_u64((uint64_t)id << 32 ^ offset >> 3) >> (8u * (offset & 7))) & 0xff) : 0;
+	uint64_t word = hash_u64((uint64_t)id << 32 ^ offset >> 3);
+
+	if (!id)
+		return 0;
+	return (uint8_t)(word >> (8u * (offset & 7)));
 }
 
 void content_fill(uint32_t id, uint64_t offset, void *p, size_t len)
@@ -133,6 +137,16 @@ void content_punch(struct content *c, uint64_t offset, uint64_t len)
 		write_range(c, offset, end, 0, false);
 }
 
+void content_lost_write(struct content *c, uint64_t offset, uint64_t len)
+{
+	size_t from = split(c, MIN(offset, c->size_hi)), to = split(c, MIN(offset + len, c->size_hi));
+
+	for (size_t i = from; i < to; i++)
+		c->ext[i].live = c->ext[i].n;
+	c->size_lo = MIN(c->size_lo, c->size_durable);
+	merge(c);
+}
+
 void content_maybe_write(struct content *c, uint64_t offset, uint64_t len, uint32_t id)
 {
 	cover(c, offset + len);
@@ -175,6 +189,13 @@ void content_synced(struct content *c, unsigned writer)
 	merge(c);
 	if (c->size_lo == c->size_hi)
 		c->size_durable = c->size_lo;
+}
+
+void content_sync_failed(struct content *c, unsigned writer)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->ext[i].live > 1 && content_writer(c->ext[i].ids[0]) == writer)
+			c->ext[i].maybe = true;
 }
 
 void content_power_cut(struct content *c)
@@ -245,9 +266,9 @@ static bool check_run(struct content *c, size_t at, const uint8_t *p, uint64_t l
 	return true;
 }
 
-static bool check_end(struct content *c, uint64_t end, bool exact, char *why, size_t why_size)
+static bool check_end(struct content *c, uint64_t end, char *why, size_t why_size)
 {
-	if (end < c->size_lo || (exact ? end : 0) > c->size_hi) {
+	if (end < c->size_lo || end > c->size_hi) {
 		snprintf(why, why_size, "size seen is %llu, must be in %llu..%llu", (unsigned long long)end,
 			 (unsigned long long)c->size_lo, (unsigned long long)c->size_hi);
 		return false;
@@ -258,15 +279,26 @@ static bool check_end(struct content *c, uint64_t end, bool exact, char *why, si
 	return true;
 }
 
+/* A read of nothing tells that the end is at or before its offset. */
+static bool check_nothing(struct content *c, uint64_t offset, char *why, size_t why_size)
+{
+	if (offset < c->size_lo) {
+		snprintf(why, why_size, "nothing was read, the file is at least %llu long", (unsigned long long)c->size_lo);
+		return false;
+	}
+	cut_down(c, offset);
+	return true;
+}
+
 bool content_check(struct content *c, uint64_t offset, uint64_t want, const uint8_t *p, uint64_t got, char *why, size_t why_size)
 {
 	uint64_t end = offset + got;
 	size_t to;
 
-	if (got < want && !check_end(c, MAX(end, MIN(offset, c->size_lo)), got > 0, why, why_size))
-		return false;
 	if (!got)
-		return true;
+		return !want || check_nothing(c, offset, why, why_size);
+	if (got < want && !check_end(c, end, why, why_size))
+		return false;
 	if (end > c->size_hi) {
 		snprintf(why, why_size, "read up to %llu, the file ends at %llu", (unsigned long long)end,
 			 (unsigned long long)c->size_hi);
@@ -285,5 +317,5 @@ bool content_check(struct content *c, uint64_t offset, uint64_t want, const uint
 
 bool content_check_size(struct content *c, uint64_t size, char *why, size_t why_size)
 {
-	return check_end(c, size, true, why, why_size);
+	return check_end(c, size, why, why_size);
 }

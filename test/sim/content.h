@@ -41,6 +41,8 @@ void content_fill(uint32_t id, uint64_t offset, void *p, size_t len);
 /* An acknowledged write (id 0: of zeros; punching never extends). */
 void content_write(struct content *c, uint64_t offset, uint64_t len, uint32_t id);
 void content_punch(struct content *c, uint64_t offset, uint64_t len);
+/* A power cut came between the execution and the acknowledgement of the last write of this range. */
+void content_lost_write(struct content *c, uint64_t offset, uint64_t len);
 /* A write that may or may not have happened, byte by byte. */
 void content_maybe_write(struct content *c, uint64_t offset, uint64_t len, uint32_t id);
 /* Acknowledged, and durable as every operation on metadata. */
@@ -49,6 +51,8 @@ void content_truncate(struct content *c, uint64_t size);
 void content_maybe_truncate(struct content *c, uint64_t size);
 /* fsync of this writer returned success. */
 void content_synced(struct content *c, unsigned writer);
+/* It said that data was lost: later ones say nothing of that data any more. */
+void content_sync_failed(struct content *c, unsigned writer);
 /* A storage target lost its power. */
 void content_power_cut(struct content *c);
 /* A read of want bytes got these. false and a message: they are impossible. */

@@ -120,6 +120,20 @@ void model_release(struct model *m, struct mnode *n)
 	node_check(m, n);
 }
 
+bool model_share(struct mnode *n)
+{
+	if (n->busy)
+		return false;
+	n->shared++;
+	return true;
+}
+
+void model_unshare(struct model *m, struct mnode *n)
+{
+	n->shared--;
+	node_check(m, n);
+}
+
 int model_expect_new(const struct ment *e)
 {
 	if (e->dir->nlink == 0)

@@ -39,7 +39,9 @@ struct mnode {
 	char xattr[32];        /* value of user.sim, empty: none */
 	bool xattr_unsure;
 	bool busy;             /* one operation has it for itself */
-	unsigned shared;       /* operations on names inside */
+	unsigned shared;       /* operations on names inside, or on data */
+	unsigned extending;    /* writes in flight that may move the end */
+	unsigned moves;        /* of the end, begun or done so far */
 	unsigned opens;
 };
 
@@ -61,6 +63,9 @@ void model_release_name(struct model *m, struct ment *e);
 /* The inode, alone. false: in other hands. */
 bool model_hold(struct mnode *n);
 void model_release(struct model *m, struct mnode *n);
+/* Together with others that do the same. */
+bool model_share(struct mnode *n);
+void model_unshare(struct model *m, struct mnode *n);
 
 /* ---- what must happen: 0 or a negative errno ---- */
 

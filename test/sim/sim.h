@@ -43,9 +43,15 @@ struct worker {
 	const struct wop *op;   /* NULL: idle */
 	struct client_op *handle;
 	uint64_t started_ns;
+	unsigned cuts;          /* sim.cuts when it started */
 	/* of the operation */
 	struct ment *a, *b;
 	struct mnode *n;
+	bool shared;            /* n is held together with others */
+	bool extends;           /* a write that moves the end */
+	bool end_moves;         /* a read while others move the end */
+	unsigned moves;         /* mnode.moves when it started */
+	uint64_t size_lo;       /* of the content when it started */
 	struct wfile *file;
 	int expect;
 	uint32_t flags;
@@ -85,7 +91,7 @@ struct log_record {
 struct sim {
 	uint64_t seed;
 	struct rng rng;
-	bool verbose, failed, faults_off;
+	bool verbose, silent, failed, faults_off;
 	bool draining;          /* nothing new is started but what lets others finish */
 	bool disk_errors;       /* devices fail now and then */
 	uint8_t writer[SIM_CLIENTS]; /* number of each client's incarnation in ids of data */
@@ -112,6 +118,8 @@ void sim_note(struct sim *s, const char *fmt, ...) printf_like(2, 3);
 
 void work_init(struct sim *s);
 void work_done(struct sim *s);
+/* Makes the log and the lock file; everything is up. */
+void work_shared_files(struct sim *s);
 /* Gives every idle worker of a live client something to do, with some probability. */
 void work_step(struct sim *s);
 /* The client is gone: its operations are in doubt, its files are closed. */
@@ -126,6 +134,8 @@ client_cb work_cb;
 struct client *worker_client(struct worker *w);
 struct mnode *pick_dir(struct sim *s);
 struct ment *pick_name(struct worker *w);
+/* What was answered may have been lost before the answer came. */
+static inline bool cut_meanwhile(const struct worker *w) { return w->cuts != w->s->cuts; }
 bool same_type(uint32_t a, uint32_t b);
 void expect_err(struct worker *w, int err);
 extern const struct client_cred sim_cred;

@@ -71,8 +71,15 @@ static void release(struct worker *w)
 {
 	struct model *m = &w->s->model;
 
-	if (w->n)
+	if (w->n && w->extends) {
+		w->n->extending--;
+		w->n->moves++;
+	}
+	if (w->n && w->shared)
+		model_unshare(m, w->n);
+	else if (w->n)
 		model_release(m, w->n);
+	w->shared = w->extends = w->end_moves = false;
 	if (w->b)
 		model_release_name(m, w->b);
 	if (w->a)
@@ -127,6 +134,7 @@ static void start(struct worker *w)
 		w->op = s->draining ? &wop_unlock : choose(s);
 		w->expect = 0;
 		w->started_ns = cluster_now(s->cl);
+		w->cuts = s->cuts;
 		if (w->op->start(w)) {
 			s->started++;
 			return;

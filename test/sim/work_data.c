@@ -42,6 +42,51 @@ static bool pick_open(struct worker *w, uint32_t flags)
 	return true;
 }
 
+/* Is another worker doing something with these bytes that must not happen at the same time? */
+static bool in_the_way(const struct worker *w, uint64_t offset, uint64_t len, bool writes)
+{
+	const struct sim *s = w->s;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(s->workers); i++) {
+		const struct worker *o = &s->workers[i];
+
+		if (o == w || !o->op || o->n != w->n || !o->shared || (!writes && o->op == &wop_read))
+			continue;
+		if (offset < o->offset + o->len && o->offset < offset + len)
+			return true;
+	}
+	return false;
+}
+
+static void pick_range(struct worker *w);
+
+/* An open file and a range of it, together with other readers and writers of other ranges. */
+static bool share_range(struct worker *w, uint32_t flags, bool writes)
+{
+	struct wfile *f = &w->files[rng_below(&w->s->rng, SIM_FILES)];
+
+	if (!f->f || (f->flags & flags) != flags || f->n == w->s->log || f->n == w->s->lock || !model_share(f->n))
+		return false;
+	w->file = f;
+	w->n = f->n;
+	pick_range(w);
+	if (in_the_way(w, w->offset, w->len, writes)) {
+		model_unshare(&w->s->model, w->n);
+		w->n = NULL;
+		return false;
+	}
+	w->shared = true;
+	w->size_lo = w->n->data.size_lo;
+	w->extends = writes && w->offset + w->len > w->size_lo;
+	w->end_moves = w->n->extending > 0;
+	w->moves = w->n->moves;
+	if (w->extends) {
+		w->n->extending++;
+		w->n->moves++;
+	}
+	return true;
+}
+
 /* An error that only lost data explains. */
 static bool lost_data(struct worker *w, int err) { return err == -EIO && w->s->cuts; }
 
@@ -159,7 +204,9 @@ static bool release_start(struct worker *w)
 
 static void release_end(struct worker *w, int err, const struct client_res *res)
 {
-	if (!lost_data(w, err))
+	if (lost_data(w, err))
+		content_sync_failed(&w->n->data, w->s->writer[w->client]);
+	else
 		expect_err(w, err);
 	model_closed(&w->s->model, w->n);
 }
@@ -192,9 +239,8 @@ static void pick_range(struct worker *w)
 
 static bool write_start(struct worker *w)
 {
-	if (!pick_open(w, WP_OPEN_WRITE))
+	if (!share_range(w, WP_OPEN_WRITE, true))
 		return false;
-	pick_range(w);
 	w->data_id = content_id(w->s->writer[w->client], ++w->s->counter);
 	content_fill(w->data_id, w->offset, w->buf, w->len);
 	w->iov = (struct iovec){ .iov_base = w->buf, .iov_len = w->len };
@@ -214,6 +260,8 @@ static void write_end(struct worker *w, int err, const struct client_res *res)
 		sim_fail(w->s, "write of %llu bytes wrote %llu", (unsigned long long)w->len, (unsigned long long)res->n);
 	if (!err)
 		content_write(&w->n->data, w->offset, w->len, w->data_id);
+	if (!err && cut_meanwhile(w))
+		content_lost_write(&w->n->data, w->offset, w->len);
 }
 
 static void write_doubt(struct worker *w) { content_maybe_write(&w->n->data, w->offset, w->len, w->data_id); }
@@ -222,13 +270,33 @@ const struct wop wop_write = { "write", 40, write_start, write_end, write_doubt,
 
 static bool read_start(struct worker *w)
 {
-	if (!pick_open(w, WP_OPEN_READ))
+	if (!share_range(w, WP_OPEN_READ, false))
 		return false;
-	pick_range(w);
 	memset(w->buf, 0xee, w->len);
 	w->iov = (struct iovec){ .iov_base = w->buf, .iov_len = w->len };
 	w->handle = client_read(worker_client(w), w->file->f, &w->iov, 1, w->offset, work_cb, w);
 	return true;
+}
+
+/* While others move the end, only what was there before them can be compared. */
+static bool check_stable_part(struct worker *w, uint64_t got, char *why, size_t why_size)
+{
+	uint64_t must = w->offset < w->size_lo ? MIN(w->len, w->size_lo - w->offset) : 0;
+
+	if (got < must) {
+		snprintf(why, why_size, "the file was at least %llu long", (unsigned long long)w->size_lo);
+		return false;
+	}
+	return content_check(&w->n->data, w->offset, must, w->buf, must, why, why_size);
+}
+
+static bool check_read(struct worker *w, uint64_t got, char *why, size_t why_size)
+{
+	if (cut_meanwhile(w))
+		return true;
+	if (w->end_moves || w->moves != w->n->moves)
+		return check_stable_part(w, got, why, why_size);
+	return content_check(&w->n->data, w->offset, w->len, w->buf, got, why, why_size);
 }
 
 static void read_end(struct worker *w, int err, const struct client_res *res)
@@ -238,7 +306,7 @@ static void read_end(struct worker *w, int err, const struct client_res *res)
 	if (err == -EIO && w->s->disk_errors)
 		return;
 	expect_err(w, err);
-	if (!err && !content_check(&w->n->data, w->offset, w->len, w->buf, res->n, why, sizeof(why)))
+	if (!err && !check_read(w, res->n, why, sizeof(why)))
 		sim_fail(w->s, "read of [%llx:%x] at %llu+%llu got %llu: %s", (unsigned long long)w->n->fid.seq, w->n->fid.oid,
 			 (unsigned long long)w->offset, (unsigned long long)w->len, (unsigned long long)res->n, why);
 }
@@ -255,8 +323,10 @@ static bool fsync_start(struct worker *w)
 
 static void fsync_end(struct worker *w, int err, const struct client_res *res)
 {
-	if (lost_data(w, err) || (err == -EIO && w->s->disk_errors))
+	if (lost_data(w, err) || (err == -EIO && w->s->disk_errors)) {
+		content_sync_failed(&w->n->data, w->s->writer[w->client]);
 		return;
+	}
 	expect_err(w, err);
 	if (!err)
 		content_synced(&w->n->data, w->s->writer[w->client]);
@@ -308,6 +378,8 @@ static void punch_end(struct worker *w, int err, const struct client_res *res)
 	expect_err(w, err);
 	if (!err)
 		content_punch(&w->n->data, w->offset, w->len);
+	if (!err && cut_meanwhile(w))
+		content_lost_write(&w->n->data, w->offset, w->len);
 }
 
 static void punch_doubt(struct worker *w)

@@ -334,7 +334,7 @@ void check_attr(struct sim *s, struct mnode *n, const struct wp_attr *attr)
 static void getattr_end(struct worker *w, int err, const struct client_res *res)
 {
 	expect_err(w, err);
-	if (!err)
+	if (!err && !cut_meanwhile(w))
 		check_attr(w->s, w->n, &res->attr);
 }
 
@@ -362,7 +362,8 @@ static void chmod_end(struct worker *w, int err, const struct client_res *res)
 		return;
 	w->n->mode = (w->n->mode & S_IFMT) | w->flags;
 	w->n->mode_unsure = false;
-	check_attr(w->s, w->n, &res->attr);
+	if (!cut_meanwhile(w))
+		check_attr(w->s, w->n, &res->attr);
 }
 
 static void chmod_doubt(struct worker *w) { w->n->mode_unsure = true; }

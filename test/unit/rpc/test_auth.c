@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* Handshakes that must fail, each with the right error at the caller and in the counters, and a few that must not. */
 #include "net/frame.h"
+#include "raw.h"
 #include "world.h"
 
 static struct world w;
@@ -10,7 +11,8 @@ static void expect(const struct rpc_identity *server, const struct rpc_identity 
 {
 	world_init(&w, server, client);
 	is_int(call_sync(&w, &r, WP_OP_GETATTR, 10), err, what);
-	ok(err == 0 ? w.ups == 1 : w.ups == 0 && w.requests == 0 && rpc_peer_last_error(w.peer) == err, "  nothing else happened");
+	ok(err == 0 ? w.ups == 1 : w.ups == 0 && w.requests == 0 && rpc_peer_last_error(w.peer) == err,
+	   "  nothing else happened");
 	if (err) {
 		bool auth = err == -WEFT_EAUTH;
 
@@ -70,7 +72,7 @@ static void test_clusters(void)
 	expect(&s, &c, 0, "server does not know its cluster");
 }
 
-/* ---- on the way ----------------------------------------------------------------------------------------------------------------- */
+/* ---- on the way ---------------------------------------------------------------------------------------------------------- */
 
 struct tamper {
 	bool of_client;
@@ -163,34 +165,7 @@ static void test_tampering(void)
 	}
 }
 
-/* ---- replay ---------------------------------------------------------------------------------------------------------------------- */
-
-struct raw {
-	struct env_conn *c;
-	struct buf in;
-	uint8_t space[4096];
-	bool up, closed;
-};
-
-static void raw_connected(void *arg, int err) { ((struct raw *)arg)->up = !err; }
-static size_t raw_space(void *arg, void **p)
-{
-	struct raw *x = arg;
-
-	*p = x->space;
-	return sizeof(x->space);
-}
-static void raw_received(void *arg, size_t n)
-{
-	struct raw *x = arg;
-
-	buf_add(&x->in, x->space, n);
-}
-static void raw_closed(void *arg, int err) { ((struct raw *)arg)->closed = true; }
-
-static const struct env_conn_handler raw_handler = {
-	.connected = raw_connected, .recv_space = raw_space, .received = raw_received, .closed = raw_closed,
-};
+/* ---- replay -------------------------------------------------------------------------------------------------------------- */
 
 struct record {
 	struct buf sent;
@@ -208,8 +183,7 @@ static size_t record(void *arg, bool from_client, uint8_t *p, size_t n)
 static void test_replay(void)
 {
 	struct record rec = { 0 };
-	struct raw raw = { 0 };
-	struct env_send s = { .iov_n = 1 };
+	struct raw raw;
 	struct wp_hdr h;
 	size_t at, n;
 
@@ -219,48 +193,41 @@ static void test_replay(void)
 	ok(!call_sync(&w, &r, WP_OP_MKDIR, 10), "recorded");
 	w.f.filter = NULL;
 	is_int(w.requests, 1, "one request");
-	if (w.env->ops->connect(w.env, ADDR, &raw_handler, &raw, &raw.c))
-		bail_out("connect");
+	raw_connect(&raw, w.env, ADDR);
 	while (!raw.up)
 		(void)fake_step(&w.f);
 	for (at = 0; at < rec.sent.len; at += n) { /* frame by frame, each after the answer to the one before */
 		if (net_frame_open(rec.sent.p + at, &h) < 0)
 			bail_out("frame");
 		n = WP_HDR_SIZE + h.body_len + net_frame_pad(h.body_len) + h.bulk_len;
-		s.iov[0] = (struct iovec){ rec.sent.p + at, n };
-		if (raw.closed)
-			break;
-		w.env->ops->conn_send(raw.c, &s);
+		raw_send(&raw, rec.sent.p + at, n);
 		world_run(&w, 10);
-		s = (struct env_send){ .iov_n = 1 };
 	}
 	world_run(&w, 100);
 	ok(raw.closed, "the replayed connection is closed");
 	is_int(w.requests, 1, "the request is not executed again");
 	is_int(rpc_node_counters(w.server)->auth_failures, 1, "counted");
+	raw_close(&raw);
 	world_done(&w);
 	buf_done(&rec.sent);
-	buf_done(&raw.in);
 }
 
 /* A peer that connects and says nothing, or half of it. */
 static void test_silent(void)
 {
-	struct raw raw = { 0 };
+	struct raw raw;
 	uint8_t half[40] = { 'W', 'e', 'f', 't' };
-	struct env_send s = { .iov = { { half, sizeof(half) } }, .iov_n = 1 };
 
 	world_init(&w, NULL, NULL);
-	if (w.env->ops->connect(w.env, ADDR, &raw_handler, &raw, &raw.c))
-		bail_out("connect");
+	raw_connect(&raw, w.env, ADDR);
 	world_run(&w, 100);
-	w.env->ops->conn_send(raw.c, &s);
+	raw_send(&raw, half, sizeof(half));
 	world_run(&w, 4000);
 	ok(!raw.closed, "it has time");
 	world_run(&w, 2000);
 	ok(raw.closed && rpc_node_counters(w.server)->conns == 0, "but not for ever");
+	raw_close(&raw);
 	world_done(&w);
-	buf_done(&raw.in);
 
 	world_init(&w, NULL, NULL); /* the other way round */
 	w.f.stall = true;
@@ -272,7 +239,7 @@ static void test_silent(void)
 	world_done(&w);
 }
 
-/* ---- finding the service --------------------------------------------------------------------------------------------------------- */
+/* ---- finding the service ------------------------------------------------------------------------------------------------- */
 
 static struct rpc_node *route_to;
 

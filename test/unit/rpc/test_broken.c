@@ -14,8 +14,19 @@ struct damage {
 };
 
 enum {
-	BAD_MAGIC, BAD_CRC, BAD_HEADER_BYTE, BAD_BODY_BYTE, BIG_BODY, HUGE_BODY, BIG_BULK, REPLY_FLAG, HELLO_AGAIN, AUTH_AGAIN, BAD_PADDING,
-	ZEROS, KINDS
+	BAD_MAGIC,
+	BAD_CRC,
+	BAD_HEADER_BYTE,
+	BAD_BODY_BYTE,
+	BIG_BODY,
+	HUGE_BODY,
+	BIG_BULK,
+	REPLY_FLAG,
+	HELLO_AGAIN,
+	AUTH_AGAIN,
+	BAD_PADDING,
+	ZEROS,
+	KINDS
 };
 
 static size_t damage(void *arg, bool from_client, uint8_t *p, size_t n)
@@ -139,6 +150,50 @@ static void test_back_pressure(void)
 	free(mem);
 }
 
+/* Several connections share what the node allows. */
+static void test_shared_memory(void)
+{
+	struct rpc_peer_params pp = { .service = WP_SERVICE_META, .target = TARGET, .ops = &world_plain_ops, .arg = &w };
+	static uint8_t mem[1 << 20];
+	struct iovec iov = { mem, sizeof(mem) };
+	struct rpc_peer *peers[4];
+
+	world_init(&w, NULL, NULL);
+	rpc_node_set_bulk_max(w.server, 5 << 20);
+	w.hold = true;
+	for (unsigned i = 0; i < 4; i++) {
+		if (rpc_peer_new(w.client, &pp, &peers[i]))
+			bail_out("peer");
+		for (unsigned k = 0; k < 8; k++) {
+			struct result *r = &res[i * 8 + k];
+
+			call_prepare(r, WP_OP_OBJ_WRITE, 10);
+			r->call.bulk = &iov;
+			r->call.bulk_n = 1;
+			r->call.reply_bulk = mem;
+			r->call.reply_bulk_max = sizeof(mem);
+			rpc_call(peers[i], &r->call);
+		}
+	}
+	world_run(&w, 100);
+	is_int(w.requests, 5, "no more bulk memory than allowed");
+	ok(!call_sync(&w, &res[64], WP_OP_PING, 0) || res[64].err == -EBADMSG, "others are served");
+	w.hold = false;
+	world_release(&w);
+	for (unsigned i = 0; i < 32; i++)
+		ok_quiet(world_until(&w, &res[i].done, 1000) && !res[i].err, "call %u: %d", i, res[i].err);
+	is_int(w.requests, 32, "all get their turn");
+	w.hold = true;
+	for (unsigned i = 0; i < 4; i++) {
+		call_prepare(&res[i], WP_OP_OBJ_WRITE, 10);
+		res[i].call.bulk = &iov;
+		res[i].call.bulk_n = 1;
+		rpc_call(peers[i], &res[i].call);
+	}
+	world_run(&w, 10);
+	world_done(&w);
+}
+
 static void test_close_by_service(void)
 {
 	struct rpc_req *req;
@@ -200,6 +255,7 @@ int main(void)
 	test_damage(false);
 	test_fail_each_send();
 	test_back_pressure();
+	test_shared_memory();
 	test_close_by_service();
 	test_free_in_callback();
 	return done_testing();

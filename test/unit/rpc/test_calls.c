@@ -66,7 +66,8 @@ static void test_basics(void)
 	for (unsigned i = 0; i < 200; i++)
 		call_start(&w, &res[i], WP_OP_GETATTR, i);
 	for (unsigned i = 0; i < 200; i++)
-		ok_quiet(world_until(&w, &res[i].done, 1000) && !res[i].err && body_is_echo(&res[i], i), "pipelined call %u", i);
+		ok_quiet(world_until(&w, &res[i].done, 1000) && !res[i].err && body_is_echo(&res[i], i), "pipelined call %u",
+			 i);
 	is_int(w.requests, 202, "all arrived once");
 	is_int(w.sents, 202, "all replies were sent");
 	w.answer = -ENOENT;
@@ -92,8 +93,9 @@ static void test_generic(void)
 	rpc_call(w.peer, &res[0].call);
 	ok(world_until(&w, &res[0].done, 1000) && !res[0].err &&
 	   !wp_ping_rep_decode(res[0].body, res[0].len, NULL, 0, &pong) && pong.token == 99, "ping");
-	ok(!call_sync(&w, &res[0], WP_OP_COUNTERS, 8) && !wp_counters_rep_decode(res[0].body, res[0].len, scratch, 200000, rep) &&
-	   rep->counters_n > 20, "counters: %u rows", rep->counters_n);
+	ok(!call_sync(&w, &res[0], WP_OP_COUNTERS, 8) &&
+		   !wp_counters_rep_decode(res[0].body, res[0].len, scratch, 200000, rep) && rep->counters_n > 20,
+	   "counters: %u rows", rep->counters_n);
 	is_int(call_sync(&w, &res[0], 0x7777, 8), -EOPNOTSUPP, "unknown operation");
 	is_int(w.requests, 0, "the service saw none of them");
 	world_done(&w);
@@ -231,7 +233,8 @@ static void test_memory_in_use(void)
 		rpc_call(w.peer, &res[i].call);
 	}
 	for (unsigned i = 0; i < 10; i++)
-		ok_quiet(world_until(&w, &res[i].done, 1000) && res[i].err == (i == 5 ? -EBADMSG : 0), "overtaking %u: %d", i, res[i].err);
+		ok_quiet(world_until(&w, &res[i].done, 1000) && res[i].err == (i == 5 ? -EBADMSG : 0), "overtaking %u: %d", i,
+			 res[i].err);
 	world_done(&w);
 	free(mem);
 }
@@ -351,16 +354,83 @@ static void test_attach(void)
 	ok(true, "freed in the middle of attaching");
 }
 
-static void test_routes_and_maps(void)
-{
-	struct rpc_identity id = world_id(WP_ROLE_META, "front");
+static unsigned newer, newest;
 
+static void newer_map(void *arg, uint32_t version)
+{
+	newer++;
+	newest = version;
+}
+
+static void test_maps(void)
+{
 	world_init(&w, NULL, NULL);
 	rpc_node_set_map_version(w.server, 9);
-	ok(!call_sync(&w, &res[0], WP_OP_GETATTR, 10), "a call");
+	rpc_node_on_newer_map(w.client, newer_map, NULL);
+	rpc_node_on_newer_map(w.server, newer_map, NULL);
+	for (unsigned i = 0; i < 3; i++)
+		ok(!call_sync(&w, &res[0], WP_OP_GETATTR, 10), "a call");
 	is_int(res[0].call.reply_hdr.map_version, 9, "map version in headers");
+	ok(newer == 1 && newest == 9, "a newer map is told once");
+	rpc_node_set_map_version(w.client, 10);
+	ok(!call_sync(&w, &res[0], WP_OP_GETATTR, 10) && newer == 2 && newest == 10, "to servers as well");
 	world_done(&w);
-	(void)id;
+}
+
+static void test_oneway(void)
+{
+	world_init(&w, NULL, NULL);
+	call_prepare(&res[0], WP_OP_GETATTR, 10);
+	res[0].call.flags |= WP_HDR_ONEWAY;
+	rpc_call(w.peer, &res[0].call);
+	ok(world_until(&w, &res[0].done, 100) && !res[0].err, "a call without a reply ends when it is sent");
+	world_run(&w, 10);
+	ok(w.requests == 1 && w.sents == 1 && rpc_node_counters(w.client)->late_replies == 0, "and gets none");
+	world_done(&w);
+}
+
+/* Everything is freed after each step of a busy scenario; the sanitizer sees what is left or used afterwards. */
+static void test_free_anywhere(void)
+{
+	static uint8_t mem[50000];
+	struct iovec iov = { mem, sizeof(mem) };
+	unsigned ended = 0;
+
+	for (unsigned k = 0; k < 120; k++) {
+		memset(&w, 0, sizeof(w));
+		fake_init(&w.f, k);
+		world_init_env(&w, &w.f.env, NULL, NULL, ADDR, k & 1 ? &world_attach_ops : &world_plain_ops, 2, 0);
+		w.f.piece = 3000;
+		w.f.lazy_sends = k & 2;
+		w.hold = k & 4;
+		for (unsigned i = 0; i < 10; i++) {
+			call_prepare(&res[i], i % 2 ? WP_OP_OBJ_WRITE : WP_OP_GETATTR, 20);
+			res[i].call.bulk = &iov;
+			res[i].call.bulk_n = i % 2;
+			res[i].call.reply_bulk = mem;
+			res[i].call.reply_bulk_max = sizeof(mem);
+			rpc_call(w.peer, &res[i].call);
+		}
+		for (unsigned i = 0; i < k; i++)
+			(void)fake_step(&w.f);
+		if (k % 3 == 0)
+			rpc_call_cancel(&res[1].call);
+		if (k % 5 == 0)
+			fake_break_all(&w.f);
+		w.addr = ADDR; /* the listener's own text goes with it */
+		if (k & 8) { /* the server goes first */
+			rpc_node_free(w.server);
+			world_release(&w);
+			world_run(&w, 10);
+			rpc_node_free(w.client);
+			fake_done(&w.f);
+		} else {
+			world_done(&w);
+		}
+		for (unsigned i = 0; i < 10; i++)
+			ended += res[i].done;
+	}
+	is_int(ended, 1200, "every call ended once");
 }
 
 static void test_silence(void)
@@ -391,7 +461,9 @@ int main(void)
 	test_credits();
 	test_retries();
 	test_attach();
-	test_routes_and_maps();
+	test_maps();
+	test_oneway();
+	test_free_anywhere();
 	test_silence();
 	return done_testing();
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* The same over real sockets: two reactors, a thread each, over TCP and a Unix socket, and a connection routed between reactors. */
+/* The same over real sockets: two reactors, a thread each, TCP and Unix sockets, and a connection routed between reactors. */
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@ struct side {
 	struct rpc_service svc;
 	struct env_task task;
 	pthread_t thread;
+	sem_t stopped;
 	atomic_uint requests;
 };
 
@@ -39,6 +41,7 @@ static void *serve(void *arg)
 	struct side *s = arg;
 
 	env_linux_run(s->env);
+	sem_wait(&s->stopped);
 	rpc_node_free(s->node);
 	env_linux_free(s->env);
 	return NULL;
@@ -50,6 +53,7 @@ static void side_start(struct side *s, uint32_t target)
 
 	if (env_linux_new(NULL, &s->env) || rpc_node_new(s->env, &id, &s->node))
 		bail_out("side");
+	sem_init(&s->stopped, 0, 0);
 	s->svc = (struct rpc_service){ .service = WP_SERVICE_META, .target = target, .ctx = s, .request = request };
 	if (rpc_service_add(s->node, &s->svc))
 		bail_out("service");
@@ -58,6 +62,7 @@ static void side_start(struct side *s, uint32_t target)
 static void side_stop(struct side *s)
 {
 	env_linux_stop(s->env);
+	sem_post(&s->stopped); /* only now may the thread free what env_linux_stop was working on */
 	pthread_join(s->thread, NULL);
 }
 
