@@ -24,7 +24,7 @@ static void store(struct op *op, struct inode *i, const char *name, const struct
 
 static int in_group(void *arg, uint32_t gid) { return cred_in_group(arg, gid); }
 
-int inode_acl_check(struct op *op, const struct inode *i, const struct wp_cred *c, uint32_t want)
+int ino_acl_check(struct op *op, const struct inode *i, const struct wp_cred *c, uint32_t want)
 {
 	struct acl acl;
 	int err = load(op, i, ACL_ACCESS, &acl);
@@ -36,7 +36,7 @@ int inode_acl_check(struct op *op, const struct inode *i, const struct wp_cred *
 	return err;
 }
 
-int inode_acl_set_access(struct op *op, struct inode *i, struct wp_bytes value)
+int ino_acl_set_access(struct op *op, struct inode *i, struct wp_bytes value)
 {
 	bool extended = false;
 	struct acl acl;
@@ -61,7 +61,7 @@ int inode_acl_set_access(struct op *op, struct inode *i, struct wp_bytes value)
 	return 0;
 }
 
-int inode_acl_set_default(struct op *op, struct inode *i, struct wp_bytes value)
+int ino_acl_set_default(struct op *op, struct inode *i, struct wp_bytes value)
 {
 	struct acl acl;
 
@@ -83,7 +83,7 @@ int inode_acl_set_default(struct op *op, struct inode *i, struct wp_bytes value)
 	return 0;
 }
 
-int inode_acl_chmod(struct op *op, struct inode *i)
+int ino_acl_chmod(struct op *op, struct inode *i)
 {
 	struct acl acl;
 	int err;
@@ -99,7 +99,7 @@ int inode_acl_chmod(struct op *op, struct inode *i)
 	return 0;
 }
 
-int inode_acl_inherit(struct op *op, const struct inode *dir, struct inode *child, uint32_t umask)
+int ino_acl_inherit(struct op *op, const struct inode *dir, struct inode *child, uint32_t umask)
 {
 	struct acl acl;
 	bool extended;

@@ -32,18 +32,18 @@ static void wait_over(struct lock_wait *w, int err)
 
 	free(p);
 	if (err) {
-		op_finish(op, err == -ESTALE ? -WEFT_ENOSESSION : err);
+		mop_finish(op, err == -ESTALE ? -WEFT_ENOSESSION : err);
 		return;
 	}
 	op->stage = STAGE_GRANTED;
-	op_run(op);
+	mop_run(op);
 }
 
 /* The size at the grant of an append lock: asked of the objects if anybody writes. */
 static int append_size(struct op *op, const struct wp_fid *fid, uint64_t *size)
 {
 	struct inode *i;
-	int err = inode_get(op, fid, &i);
+	int err = ino_get(op, fid, &i);
 
 	if (!err)
 		err = entry_wait(op, i);
@@ -52,7 +52,7 @@ static int append_size(struct op *op, const struct wp_fid *fid, uint64_t *size)
 	if (i->flags & INO_WRITING && op->stage != STAGE_SETTLED) {
 		op->stage = STAGE_SETTLED;
 		settle_start(op->mt, fid);
-		op_wait_job(op, minode_find(op->mt, fid));
+		mop_wait_job(op, minode_find(op->mt, fid));
 		return OP_WAIT;
 	}
 	*size = i->size;
@@ -68,7 +68,7 @@ static int acquire(struct op *op, const struct wp_lock_req *m)
 	int err = spec_of(op->ses, m->kind, m->type, m->owner, m->start, m->end, &spec);
 
 	if (!err)
-		err = inode_get(op, &m->fid, &i);
+		err = ino_get(op, &m->fid, &i);
 	if (err)
 		return err;
 	spec.pid = m->pid;
@@ -110,7 +110,7 @@ int meta_lock(struct op *op)
 		err = append_size(op, &m->fid, &rep.size);
 	if (err)
 		return err;
-	wp_lock_rep_enc(op_enc(op, 64), &rep);
+	wp_lock_rep_enc(mop_enc(op, 64), &rep);
 	return 0;
 }
 
@@ -128,7 +128,7 @@ int meta_lock_test(struct op *op)
 		return -WEFT_ENOTREADY;
 	if (m->type != WP_LOCK_TYPE_UNLOCK && locktab_test(&op->mt->locks, &m->fid, &spec, &found))
 		rep = (struct wp_lock_test_rep){ .type = found.type, .start = found.start, .end = found.end, .pid = found.pid };
-	wp_lock_test_rep_enc(op_enc(op, 64), &rep);
+	wp_lock_test_rep_enc(mop_enc(op, 64), &rep);
 	return 0;
 }
 
@@ -145,7 +145,7 @@ int meta_lock_cancel(struct op *op)
 	w = locktab_find_wait(&op->mt->locks, &m->fid, spec.kind, &spec.owner, spec.start, spec.end);
 	if (w)
 		locktab_cancel(w);
-	wp_lock_cancel_rep_enc(op_enc(op, 64), &(struct wp_lock_cancel_rep){ 0 });
+	wp_lock_cancel_rep_enc(mop_enc(op, 64), &(struct wp_lock_cancel_rep){ 0 });
 	return 0;
 }
 
@@ -159,7 +159,7 @@ int meta_lock_release_owner(struct op *op)
 	if (err)
 		return err;
 	locktab_release_owner(&op->mt->locks, &m->fid, spec.kind, &spec.owner);
-	wp_lock_release_owner_rep_enc(op_enc(op, 64), &(struct wp_lock_release_owner_rep){ 0 });
+	wp_lock_release_owner_rep_enc(mop_enc(op, 64), &(struct wp_lock_release_owner_rep){ 0 });
 	return 0;
 }
 
@@ -170,7 +170,7 @@ int lock_reclaim(struct op *op, const struct wp_lock_ref *r)
 
 	if (err || r->type == WP_LOCK_TYPE_UNLOCK)
 		return -EINVAL;
-	if (!wp_fid_valid(&r->fid) || inode_exists(op->mt, &r->fid))
+	if (!wp_fid_valid(&r->fid) || ino_exists(op->mt, &r->fid))
 		return -ESTALE;
 	spec.pid = r->pid;
 	return locktab_set(&op->mt->locks, &r->fid, &spec, NULL);
