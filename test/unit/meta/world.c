@@ -230,6 +230,18 @@ void world_init(struct world *w, uint64_t seed, const char *journal)
 	list_init(&w->held);
 }
 
+/* The device forgets everything with its process, so nothing may be taken out of the journal. */
+static void never_applied(struct osd_dev *dev, env_fn *fn, void *arg) { }
+
+static void keep_journal(struct osd_dev *dev)
+{
+	static struct osd_ops ops;
+
+	ops = *dev->ops;
+	ops.on_applied = never_applied;
+	dev->ops = &ops;
+}
+
 bool world_open(struct world *w)
 {
 	struct meta_params p = { .journal_dir = w->journal, .opened = opened, .failed = failed, .storage_peer = storage_peer,
@@ -239,6 +251,7 @@ bool world_open(struct world *w)
 	p.env = w->env;
 	if (osd_backend("mem")->open(&(struct osd_params){ .env = w->env, .capacity = w->capacity ? w->capacity : MIB(512) }, &w->dev))
 		abort();
+	keep_journal(w->dev);
 	p.dev = w->dev;
 	w->opened = w->failed = 1;
 	if (meta_target_open(&p, &w->mt))
