@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 #include "world.h"
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
+
 #include "layout/stripe.h"
 #include "osd/osd.h"
 
@@ -276,6 +280,9 @@ void world_kill(struct world *w)
 	sim_process_kill(w->env);
 	meta_target_free(w->mt);
 	/* The device is in memory: it goes with the process. Its destructor wants a clean end, which there is not. */
+#ifdef __SANITIZE_ADDRESS__
+	__lsan_ignore_object(w->dev);
+#endif
 	w->dev = NULL;
 	sim_process_free(w->env);
 	w->mt = NULL;
