@@ -464,6 +464,7 @@ void cl_map_watch(struct client *c);
 struct mdt *cl_mdt_get(struct client *c, uint32_t target);
 struct ost *cl_ost_get(struct client *c, uint32_t target);
 void cl_mdt_free(struct mdt *t);
+void cl_mdt_ping_start(struct mdt *t);
 void cl_mdts_free(struct client *c);
 void cl_osts_free(struct client *c);
 void cl_mdt_attach(void *arg, struct rpc_peer *peer, struct rpc_conn *conn);

@@ -134,6 +134,13 @@ static void mdt_ping(void *arg)
 	rpc_call(t->peer, &t->ping);
 }
 
+/* Once there is a session; the call that made the peer connect uses the same memory, and starts it when it is done. */
+void cl_mdt_ping_start(struct mdt *t)
+{
+	if (!env_timer_armed(&t->ping_timer) && !t->ping_busy)
+		mdt_ping_arm(t);
+}
+
 /* ---- attaching ----------------------------------------------------------------------------------------------------------------------- */
 
 /* This connection is part of the session now. */
@@ -161,8 +168,7 @@ static void attach_ready(struct mdt *t, uint64_t boot_epoch)
 	pthread_mutex_unlock(&m->lock);
 	t->conn = NULL;
 	rpc_peer_ready(t->peer, conn, 0);
-	if (!env_timer_armed(&t->ping_timer) && !t->ping_busy)
-		mdt_ping_arm(t);
+	cl_mdt_ping_start(t);
 	cl_mdt_submit_queue(t);
 }
 

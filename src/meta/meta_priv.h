@@ -476,6 +476,7 @@ void locks_free(struct meta_target *mt, struct minode *m);
 
 /* What a connection's data points to. */
 struct conn_ref {
+	struct rpc_conn *conn;
 	struct list link;
 	struct session *ses; /* NULL: none, or it ended */
 };
