@@ -30,7 +30,8 @@ void env_linux_run(struct env *env);
 /* One round: sends what is queued, waits for something to happen if wait is set and nothing is due, handles it. Returns whether
  * anything was handled. */
 bool env_linux_run_once(struct env *env, bool wait);
-/* Makes env_linux_run return after the present round; when it is not running, the next call returns at once. Any thread. */
+/* Makes env_linux_run return after the present round; when it is not running, the next call returns at once. Any
+ * thread; the env must not be freed before it has returned. */
 void env_linux_stop(struct env *env);
 /*
  * On the thread that ran the env, or when that thread has ended. Connections and listeners left are closed, operations in

@@ -21,6 +21,7 @@ struct io_reactors {
 	unsigned arrived[DONE + 1]; /* under lock: threads that reached the phase */
 	unsigned threads;           /* under lock: how many there are to wait for */
 	bool counted;               /* under lock: threads is final */
+	bool released;              /* under lock: who stops them touches no env any more */
 	int err;                    /* under lock: the first error */
 	struct slot slots[];
 };
@@ -32,6 +33,14 @@ static void arrive(struct io_reactors *set, enum phase phase)
 	set->arrived[phase]++;
 	pthread_cond_broadcast(&set->changed);
 	while (!set->counted || set->arrived[phase] < set->threads)
+		pthread_cond_wait(&set->changed, &set->lock);
+	pthread_mutex_unlock(&set->lock);
+}
+
+static void await_release(struct io_reactors *set)
+{
+	pthread_mutex_lock(&set->lock);
+	while (!set->released)
 		pthread_cond_wait(&set->changed, &set->lock);
 	pthread_mutex_unlock(&set->lock);
 }
@@ -90,6 +99,7 @@ static void *reactor_main(void *arg)
 	if (!r && p->done)
 		p->done(p->arg, &s->r);
 	arrive(set, DONE);
+	await_release(set);
 	io_pool_free(s->r.pool);
 	env_linux_free(s->r.env);
 	return NULL;
@@ -97,6 +107,10 @@ static void *reactor_main(void *arg)
 
 static void set_free(struct io_reactors *set)
 {
+	pthread_mutex_lock(&set->lock);
+	set->released = true;
+	pthread_cond_broadcast(&set->changed);
+	pthread_mutex_unlock(&set->lock);
 	for (unsigned i = 0; i < set->threads; i++)
 		pthread_join(set->slots[i].thread, NULL);
 	pthread_mutex_destroy(&set->lock);
