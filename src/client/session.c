@@ -23,7 +23,7 @@ struct attach_reclaim {
 static void attach_start(struct mdt *t);
 static void mdt_ping(void *arg);
 
-/* ---- waiting for another reactor's attempt ---------------------------------------------------------------------------------------- */
+/* ---- waiting for another reactor's attempt ----------------------------------------------------------------------- */
 
 static void mdt_woken(void *arg)
 {
@@ -89,7 +89,7 @@ bool cl_file_stale(struct client_file *f)
 	return f->session_gen != atomic_load_explicit(&f->session->gen, memory_order_relaxed);
 }
 
-/* ---- pings ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- pings ------------------------------------------------------------------------------------------------------- */
 
 static void mdt_ping_arm(struct mdt *t)
 {
@@ -141,7 +141,7 @@ void cl_mdt_ping_start(struct mdt *t)
 		mdt_ping_arm(t);
 }
 
-/* ---- attaching ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- attaching --------------------------------------------------------------------------------------------------- */
 
 /* This connection is part of the session now. */
 static void attach_ready(struct mdt *t, uint64_t boot_epoch)
@@ -233,7 +233,7 @@ static void attach_open(struct mdt *t)
 	rpc_call_on(t->conn, &t->attach);
 }
 
-/* ---- reclaim --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- reclaim ----------------------------------------------------------------------------------------------------- */
 
 static void reclaim_free(struct mdt *t)
 {
@@ -342,7 +342,7 @@ static void reclaim_next(struct mdt *t)
 	rpc_call_on(t->conn, &t->attach);
 }
 
-/* ---- attach ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- attach ------------------------------------------------------------------------------------------------------ */
 
 static void session_lost(struct mdt *t, uint64_t id)
 {
