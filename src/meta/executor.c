@@ -2,7 +2,7 @@
 /*
  * Requests one after another: dispatch, transaction, journal, reply when durable.
  *
- *	executor_request -> (reply cache) -> op_run -> handler -> op_commit -> op_finish -> pending -> executor_committed -> reply
+ *	executor_request -> (reply cache) -> mop_run -> handler -> mop_commit -> mop_finish -> pending -> executor_committed -> reply
  *	                                       ^          | OP_WAIT: parked until a job or a lock is done
  *	                                       +----------+
  */
@@ -106,17 +106,17 @@ void executor_request(void *ctx, struct rpc_req *req)
 		op->ses->ops++;
 	if (op->desc->flags & OPF_MUTATES && !reply_cache_admit(op))
 		return;
-	op_run(op);
+	mop_run(op);
 }
 
-struct wp_enc *op_enc(struct op *op, size_t max)
+struct wp_enc *mop_enc(struct op *op, size_t max)
 {
 	if (op->req)
 		op->enc = rpc_reply_enc(op->req, max);
 	return &op->enc;
 }
 
-void op_reset(struct op *op)
+void mop_reset(struct op *op)
 {
 	osd_txn_done(&op->txn);
 	osd_txn_init(&op->txn);
@@ -127,15 +127,15 @@ void op_reset(struct op *op)
 	op->now_ns = target_now(op->mt);
 }
 
-void op_run(struct op *op)
+void mop_run(struct op *op)
 {
 	int r;
 
 	OBJ_CHECK(op, OP_MAGIC);
-	op_reset(op);
+	mop_reset(op);
 	r = op->mt->state != META_RUNNING ? -WEFT_ENOTREADY : op->ses && op->ses->dead ? -WEFT_ENOSESSION : op->desc->fn(op);
 	if (r != OP_WAIT)
-		op_finish(op, r);
+		mop_finish(op, r);
 }
 
 static void reply_one(struct op *op, const struct op *from)
@@ -171,7 +171,7 @@ static void send_reply(struct op *op)
 	reply_one(op, op);
 }
 
-void op_finish(struct op *op, int err)
+void mop_finish(struct op *op, int err)
 {
 	struct meta_target *mt = op->mt;
 
@@ -223,7 +223,7 @@ static int commit(struct op *op, bool with_reply)
 {
 	int err;
 
-	inode_flush(op);
+	ino_flush(op);
 	usage_flush(op);
 	if (with_reply && op->slot) {
 		if (op->enc.err)
@@ -247,10 +247,10 @@ static int commit(struct op *op, bool with_reply)
 	return 0;
 }
 
-int op_commit(struct op *op) { return commit(op, true); }
-int op_commit_step(struct op *op) { return commit(op, false); }
+int mop_commit(struct op *op) { return commit(op, true); }
+int mop_commit_step(struct op *op) { return commit(op, false); }
 
-struct op *op_internal(struct meta_target *mt)
+struct op *mop_internal(struct meta_target *mt)
 {
 	struct arena *a = NEW(struct arena);
 	struct op *op = arena_zalloc(a, sizeof(*op));
@@ -264,7 +264,7 @@ struct op *op_internal(struct meta_target *mt)
 	return op;
 }
 
-void op_internal_done(struct op *op)
+void mop_internal_done(struct op *op)
 {
 	struct arena *a = op->arena;
 
