@@ -10,7 +10,7 @@
 #define MONO_ORIGIN_MAX_NS (100000 * NSEC_PER_SEC)
 #define PPM 1000000
 
-/* ---- random numbers ------------------------------------------------------------------------------------------------------------- */
+/* ---- random numbers ------------------------------------------------------------------------------------------------------ */
 
 uint64_t rng_draw(struct sim_rng *r) { return hash_u64(r->state += 0x9e3779b97f4a7c15ull); }
 
@@ -23,7 +23,7 @@ uint64_t sim_between(struct sim_world *w, uint64_t lo, uint64_t hi)
 
 bool sim_ppm(struct sim_world *w, uint32_t ppm) { return ppm && sim_draw(w, PPM) < ppm; }
 
-/* ---- clocks ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- clocks -------------------------------------------------------------------------------------------------------------- */
 
 static uint64_t local_ns(const struct sim_host *h, uint64_t true_ns)
 {
@@ -90,7 +90,7 @@ static void op_random(struct env *env, void *buf, size_t len)
 	}
 }
 
-/* ---- what happens ------------------------------------------------------------------------------------------------------------------- */
+/* ---- what happens -------------------------------------------------------------------------------------------------------- */
 
 void sim_note_event(struct sim_world *w, enum sim_kind kind, uint64_t who, uint64_t what)
 {
@@ -204,7 +204,7 @@ uint64_t sim_now_ns(const struct sim_world *w) { return w->now_ns; }
 uint64_t sim_steps(const struct sim_world *w) { return w->steps; }
 uint64_t sim_trace(const struct sim_world *w) { return w->trace; }
 
-/* ---- timers, tasks, work -------------------------------------------------------------------------------------------------------------- */
+/* ---- timers, tasks, work ------------------------------------------------------------------------------------------------- */
 
 static void op_timer_arm(struct env *env, struct env_timer *t, uint64_t deadline_ns)
 {
@@ -267,7 +267,7 @@ static void op_work(struct env *env, struct env_work *wk)
 	sim_event_in(p->host->w, &s->event, sim_draw(p->host->w, WORK_MAX_NS));
 }
 
-/* ---- world, hosts, processes ------------------------------------------------------------------------------------------------------------ */
+/* ---- world, hosts, processes --------------------------------------------------------------------------------------------- */
 
 static const struct env_ops sim_ops = {
 	.name = "sim",

@@ -3,19 +3,20 @@
  * A simulated world: hosts with disks, processes on them, a network between them, all in one thread and in virtual time. What
  * happens is a function of the seed and of the calls made; no clock, random source or memory address of the real world enters.
  *
- * A process is a `struct env`. Its code runs in callbacks from sim_step; the driver (a test) acts between the steps. Addresses are
- * "sim:HOST:PORT".
+ * A process is a `struct env`. Its code runs in callbacks from sim_step; the driver (a test) acts between the steps. Addresses
+ * are "sim:HOST:PORT".
  *
  * Time: each step costs some hundred nanoseconds. When several processes have something to do, who is first is drawn. Each host
  * has monotonic and wall clocks of its own, with an own origin, and drift if asked.
  *
- * Disk: what was written is visible at once and lost by a power cut unless ENV_IO_FDATASYNC (of an operation submitted after the
- * write was done) or ENV_IO_DSYNC made it durable; names are durable after dir_sync of the folder. A power cut keeps some of the
- * rest: of data any choice of sectors, of names any prefix in the order of the calls. Operations in flight complete in any order.
+ * Disk: what was written is visible at once and lost by a power cut unless ENV_IO_FDATASYNC (of an operation submitted after
+ * the write was done) or ENV_IO_DSYNC made it durable; names are durable after dir_sync of the folder. A power cut keeps some
+ * of the rest: of data any choice of sectors, of names any prefix in the order of the calls. Operations in flight complete in
+ * any order.
  *
- * Network: bytes of a connection stay in order, cut into pieces at random; different connections are independent. While a direction
- * is cut off bytes wait, and the connection breaks after some time. A connection that breaks loses an arbitrary tail, in both
- * directions; the two ends learn of it at different times.
+ * Network: bytes of a connection stay in order, cut into pieces at random; different connections are independent. While a
+ * direction is cut off bytes wait, and the connection breaks after some time. A connection that breaks loses an arbitrary
+ * tail, in both directions; the two ends learn of it at different times.
  */
 #ifndef WEFT_ENV_ENV_SIM_H
 #define WEFT_ENV_ENV_SIM_H
@@ -43,7 +44,7 @@ uint64_t sim_trace(const struct sim_world *w);
 /* Draws from the seed: below n (> 0). For drivers without a generator of their own. */
 uint64_t sim_draw(struct sim_world *w, uint64_t n);
 
-/* ---- network ------------------------------------------------------------------------------------------------------------------ */
+/* ---- network ------------------------------------------------------------------------------------------------------------- */
 
 struct sim_net_params {
 	uint64_t latency_min_ns, latency_max_ns; /* one way */
@@ -64,7 +65,7 @@ void sim_heal(struct sim_world *w); /* no partitions any more */
 /* Breaks every connection between the two (a == b: inside a). Returns how many. */
 unsigned sim_break(struct sim_world *w, struct sim_host *a, struct sim_host *b);
 
-/* ---- hosts --------------------------------------------------------------------------------------------------------------------- */
+/* ---- hosts --------------------------------------------------------------------------------------------------------------- */
 
 struct sim_disk_params {
 	uint64_t io_min_ns, io_max_ns;     /* reads, writes, allocation */
@@ -90,7 +91,7 @@ void sim_disk_fail_at(struct sim_host *h, uint64_t k, int err);
 /* Kills every process, without a word to their peers, and damages what was not synced. The host is up again at once. */
 void sim_host_power_cut(struct sim_host *h);
 
-/* ---- processes ------------------------------------------------------------------------------------------------------------------- */
+/* ---- processes ----------------------------------------------------------------------------------------------------------- */
 
 /* A new process of the host, or one reactor of a process: connections may be detached from one env and started on another. */
 struct env *sim_process_new(struct sim_host *h);

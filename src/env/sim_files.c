@@ -98,7 +98,7 @@ int sim_file_seek(struct env *env, struct env_file *f, uint64_t offset, bool hol
 	return inode_seek(f->in, offset, hole, ret);
 }
 
-/* ---- operations -------------------------------------------------------------------------------------------------------------------- */
+/* ---- operations ---------------------------------------------------------------------------------------------------------- */
 
 static size_t iov_len(const struct env_io *io)
 {

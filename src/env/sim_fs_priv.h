@@ -50,7 +50,7 @@ struct sim_snapshot {
 	} pages[];
 };
 
-/* ---- sim_pages.c ---------------------------------------------------------------------------------------------------------------- */
+/* ---- sim_pages.c --------------------------------------------------------------------------------------------------------- */
 
 /* Bytes that a write of the range would newly take. */
 uint64_t inode_growth(const struct sim_inode *in, uint64_t offset, uint64_t len);
@@ -71,7 +71,7 @@ void inode_pages_done(struct sim_host *h, struct sim_inode *in);
 /* The pages count as used, or not. */
 void inode_count(struct sim_host *h, struct sim_inode *in, bool on);
 
-/* ---- sim_names.c ------------------------------------------------------------------------------------------------------------------ */
+/* ---- sim_names.c --------------------------------------------------------------------------------------------------------- */
 
 int name_open(struct sim_host *h, const char *path, int flags, struct sim_inode **ret);
 void inode_ref(struct sim_host *h, struct sim_inode *in, bool visible);

@@ -144,7 +144,7 @@ static void set_dur(struct sim_host *h, struct sim_inode *dir, const char *name,
 	inode_unref(h, old, false);
 }
 
-/* ---- changes ------------------------------------------------------------------------------------------------------------------- */
+/* ---- changes ------------------------------------------------------------------------------------------------------------- */
 
 static void op_add(struct sim_host *h, struct name_op *op, struct sim_inode *dir, const char *name, struct sim_inode *to)
 {
@@ -227,7 +227,7 @@ static void commit_dir(struct sim_host *h, struct sim_inode *dir)
 			op_commit(h, op);
 }
 
-/* ---- paths ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- paths --------------------------------------------------------------------------------------------------------------- */
 
 /* The folder that path is in, and its last part ("" for the root). */
 static int walk(struct sim_host *h, const char *path, struct sim_inode **dir, char last[NAME_BYTES_MAX + 1])
@@ -319,7 +319,7 @@ int name_open(struct sim_host *h, const char *path, int flags, struct sim_inode 
 	return 0;
 }
 
-/* ---- operations ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- operations ---------------------------------------------------------------------------------------------------------- */
 
 int sim_path_unlink(struct env *env, const char *path)
 {
@@ -434,7 +434,7 @@ int sim_fs_space(struct env *env, const char *path, uint64_t *total, uint64_t *f
 	return 0;
 }
 
-/* ---- the file system as a whole ------------------------------------------------------------------------------------------------------ */
+/* ---- the file system as a whole ------------------------------------------------------------------------------------------ */
 
 void sim_fs_init(struct sim_host *h)
 {

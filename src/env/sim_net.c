@@ -2,9 +2,10 @@
 /*
  * The simulated network.
  *
- * A link joins two ends; each direction is a pipe with the pieces under way, in order. A piece is taken from the sender's queue,
- * travels, and is put into the receiver's buffer; when the receiver has taken the bytes an acknowledgement travels back and opens
- * the sender's window. An end is NULL in its link once its program has closed it or is dead; the link goes when both are.
+ * A link joins two ends; each direction is a pipe with the pieces under way, in order. A piece is taken from the sender's
+ * queue, travels, and is put into the receiver's buffer; when the receiver has taken the bytes an acknowledgement travels back
+ * and opens the sender's window. An end is NULL in its link once its program has closed it or is dead; the link goes when both
+ * are.
  *
  * Invariants:
  * 1. Each pipe has one event: the arrival of its first piece. A piece that meets a cut direction waits, and with it all behind.
@@ -96,7 +97,7 @@ struct cut {
 	struct sim_host *from, *to;
 };
 
-/* ---- the wires --------------------------------------------------------------------------------------------------------------------- */
+/* ---- the wires ----------------------------------------------------------------------------------------------------------- */
 
 static struct cut *cut_find(struct sim_world *w, const struct sim_host *from, const struct sim_host *to)
 {
@@ -219,7 +220,7 @@ static void pipe_lose_tail(struct pipe *p)
 		sim_event_cancel(w, &p->arrival);
 }
 
-/* ---- ends ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- ends ---------------------------------------------------------------------------------------------------------------- */
 
 static void hold(struct env_conn *c, struct conn_guard *g)
 {
@@ -298,7 +299,7 @@ static void conn_fail(struct env_conn *c, int err)
 		h.connected(arg, err);
 }
 
-/* ---- sending --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- sending ------------------------------------------------------------------------------------------------------------- */
 
 /* Copies the next n bytes of the queued sends. */
 static void copy_out(struct env_conn *c, uint8_t *p, size_t n)
@@ -392,7 +393,7 @@ void sim_conn_send(struct env_conn *c, struct env_send *s)
 size_t sim_conn_queued(struct env_conn *c) { return c->queued; }
 const char *sim_conn_peer(struct env_conn *c) { return c->peer; }
 
-/* ---- receiving ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- receiving ----------------------------------------------------------------------------------------------------------- */
 
 static void acknowledge(struct env_conn *c, size_t n)
 {
@@ -467,7 +468,7 @@ static void put_in(struct env_conn *c, const struct piece *s)
 	c->in_len += s->len;
 }
 
-/* ---- what arrives --------------------------------------------------------------------------------------------------------------------- */
+/* ---- what arrives -------------------------------------------------------------------------------------------------------- */
 
 /* Both ends lose the connection, each when it learns of it. */
 static void link_break(struct sim_link *l, int err, uint64_t within_ns)
@@ -550,7 +551,7 @@ static void ack_fire(void *arg)
 		soon(l->end[from], &l->end[from]->transmit, TRANSMIT_DELAY_NS);
 }
 
-/* ---- set-up ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- set-up -------------------------------------------------------------------------------------------------------------- */
 
 static struct env_conn *conn_new(struct sim_process *p, struct sim_link *l, int side)
 {
@@ -757,7 +758,7 @@ void sim_conn_close(struct env_conn *c)
 	conn_free(c);
 }
 
-/* ---- listening -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- listening ----------------------------------------------------------------------------------------------------------- */
 
 int sim_listen(struct env *env, const char *addr, void (*accepted)(void *arg, struct env_conn *c), void *arg,
 	       struct env_listener **ret)
@@ -802,7 +803,7 @@ void sim_listener_close(struct env_listener *l)
 	free(l);
 }
 
-/* ---- processes and the world ---------------------------------------------------------------------------------------------------------------- */
+/* ---- processes and the world --------------------------------------------------------------------------------------------- */
 
 static bool joins(const struct sim_link *l, const struct sim_host *a, const struct sim_host *b)
 {

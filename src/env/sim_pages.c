@@ -5,8 +5,8 @@
  * Invariants:
  * 1. A page that more than one slot or snapshot refers to does not change.
  * 2. dur of a page never goes back to an older generation, in whatever order syncs complete.
- * 3. While a truncation is not durable, nothing that came after it is written back before it: after a power cut the file is either
- *    as it was, or shorter with any part of the later changes.
+ * 3. While a truncation is not durable, nothing that came after it is written back before it: after a power cut the file is
+ *    either as it was, or shorter with any part of the later changes.
  */
 #include "env/sim_fs_priv.h"
 
@@ -288,7 +288,7 @@ int inode_seek(const struct sim_inode *in, uint64_t offset, bool hole, uint64_t 
 	}
 }
 
-/* ---- durability ----------------------------------------------------------------------------------------------------------------- */
+/* ---- durability ---------------------------------------------------------------------------------------------------------- */
 
 static bool slot_dirty(const struct sim_slot *s) { return s->cur != s->dur; }
 

@@ -94,7 +94,7 @@ static inline struct sim_process *sim_process(const struct env *env)
 	return container_of((struct env *)(uintptr_t)env, struct sim_process, env);
 }
 
-/* ---- env_sim.c ---------------------------------------------------------------------------------------------------------------- */
+/* ---- env_sim.c ----------------------------------------------------------------------------------------------------------- */
 
 uint64_t rng_draw(struct sim_rng *r);
 /* Between lo and hi. */
@@ -108,7 +108,7 @@ void sim_event_cancel(struct sim_world *w, struct sim_event *e);
 void sim_process_end(struct sim_process *p, bool silent);
 uint64_t sim_wall_ns(const struct sim_host *h);
 
-/* ---- sim_files.c, sim_names.c, sim_pages.c --------------------------------------------------------------------------------------- */
+/* ---- sim_files.c, sim_names.c, sim_pages.c ------------------------------------------------------------------------------- */
 
 void sim_fs_init(struct sim_host *h);
 void sim_fs_done(struct sim_host *h);
@@ -130,7 +130,7 @@ int sim_dir_list(struct env *env, const char *path, int (*fn)(void *arg, const c
 int sim_dir_sync(struct env *env, const char *path);
 int sim_fs_space(struct env *env, const char *path, uint64_t *total, uint64_t *free, uint64_t *inodes, uint64_t *inodes_free);
 
-/* ---- sim_net.c -------------------------------------------------------------------------------------------------------------------- */
+/* ---- sim_net.c ----------------------------------------------------------------------------------------------------------- */
 
 void sim_net_process_end(struct sim_process *p, bool silent);
 void sim_net_process_done(struct sim_process *p);

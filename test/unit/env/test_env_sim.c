@@ -31,7 +31,7 @@ static void all_checks(uint64_t seed)
 	sim_free(s);
 }
 
-/* ---- a small program that does a bit of everything ------------------------------------------------------------------------------ */
+/* ---- a small program that does a bit of everything ----------------------------------------------------------------------- */
 
 #define BLOCK 5000
 
@@ -190,7 +190,7 @@ static void determinism(void)
 	ok(traced(1) != traced(2), "another seed gives another");
 }
 
-/* ---- partitions ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- partitions ---------------------------------------------------------------------------------------------------------- */
 
 static void partition(void)
 {
@@ -236,7 +236,7 @@ static void partition(void)
 	sim_free(t.s);
 }
 
-/* ---- power cuts ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- power cuts ---------------------------------------------------------------------------------------------------------- */
 
 struct reader {
 	struct env_io io;
@@ -305,7 +305,8 @@ static void one_cut(uint64_t seed, struct tally *n)
 			break;
 	}
 	(void)env->ops->file_stat(env, f, &st);
-	ok_quiet(whole >= t.a.synced, "what was synced is whole: %u of %u (seed %llu)", whole, t.a.synced, (unsigned long long)seed);
+	ok_quiet(whole >= t.a.synced, "what was synced is whole: %u of %u (seed %llu)", whole, t.a.synced,
+		 (unsigned long long)seed);
 	ok_quiet(st.size <= (uint64_t)(t.a.writes + 1) * BLOCK, "nothing appears from nowhere");
 	n->kept_all += whole > t.a.synced;
 	n->lost_all += st.size == (uint64_t)t.a.synced * BLOCK;
