@@ -228,7 +228,8 @@ enum {
 };
 
 /* res.n: bytes written: all of them, or fewer at the file size limit (-EFBIG if none). On any other error some may be written.
- * res.lock.start: offset of the first byte (append). cred may be NULL unless CLIENT_WRITE_KILL. */
+ * res.lock.start: offset of the first byte (append). cred may be NULL unless CLIENT_WRITE_KILL; if it is given and not cap_dac,
+ * set-id bits that the file had when opened are cleared as well. */
 struct client_op *client_write(struct client *c, struct client_file *file, const struct client_cred *cred, const struct iovec *iov,
 			       int iov_n, uint64_t offset, uint32_t flags, CLIENT_ARGS);
 /* Data written by this mount and everything executed on the inode is durable. -EIO: a storage target lost writes; reported once. */

@@ -232,7 +232,7 @@ struct client_op *client_write(struct client *c, struct client_file *f, const st
 		cl_op_finish(op, -EIO);
 	else if (!op->length)
 		cl_op_finish(op, 0);
-	else if ((flags & CLIENT_WRITE_KILL) && cred)
+	else if (cred && ((flags & CLIENT_WRITE_KILL) || (f->suid && !cred->cap_dac)))
 		write_kill(op);
 	else
 		write_or_append(op);

@@ -168,6 +168,16 @@ static void do_getattr(struct fc *fc, struct rpc_req *req)
 		answer_entry(fc, req, by_fid(fc, &m.fid), m.flags & 1);
 }
 
+static void do_opendir(struct fc *fc, struct rpc_req *req)
+{
+	struct wp_opendir_req m;
+
+	if (DECODE(opendir))
+		answer_err(fc, req, -EBADMSG);
+	else
+		answer_entry(fc, req, by_fid(fc, &m.fid), false);
+}
+
 static void do_make(struct fc *fc, struct rpc_req *req)
 {
 	struct fc_inode *in = NULL;
@@ -688,7 +698,7 @@ static void meta_request(void *ctx, struct rpc_req *req)
 	case WP_OP_RENAME: do_rename(fc, req); break;
 	case WP_OP_READLINK: do_readlink(fc, req); break;
 	case WP_OP_READDIR: do_readdir(fc, req); break;
-	case WP_OP_OPENDIR: do_getattr(fc, req); break;
+	case WP_OP_OPENDIR: do_opendir(fc, req); break;
 	case WP_OP_GET_PATH: do_path(fc, req); break;
 	case WP_OP_LOCK: do_lock(fc, req); break;
 	case WP_OP_REFRESH_CAP: do_refresh(fc, req); break;
