@@ -147,7 +147,7 @@ static void check_bit_rot(struct world *w)
 	memset(scratch, 'a', 20000);
 	(void)!world_write(w, &obj, 0, scratch, 20000);
 	world_reopen(w);
-	snprintf(cmd, sizeof(cmd), "find %s/objects -name '%016x-%08x-*'", w->path, 5, 4);
+	snprintf(cmd, sizeof(cmd), "find %s/objects -name '%x-%x-*'", w->path, 5, 4);
 	f = popen(cmd, "r");
 	if (!f || !fgets(name, sizeof(name), f))
 		ok(false, "the object's file is found");
