@@ -13,6 +13,9 @@ def main():
     text = text.replace("@VERSION@", version)
     if program:
         dump = subprocess.run(program, capture_output=True, text=True, check=True).stdout
+        if "@COMMON_OPTIONS@" in text:
+            dump = dump.partition(".SS Common options\n")[2].partition(".SS ")[0]
+            text = text.replace("@COMMON_OPTIONS@", "@OPTIONS@")
         options, _, verbs = dump.partition("@@VERBS@@\n")
         text = text.replace("@OPTIONS@", options.rstrip()).replace("@VERBS@", verbs.rstrip())
     if "@OPTIONS@" in text or "@VERBS@" in text:

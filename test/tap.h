@@ -13,8 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static unsigned int tap_count;
-static unsigned int tap_failed;
+/* weak: one of each for all files of a program */
+__attribute__((weak)) unsigned int tap_count;
+__attribute__((weak)) unsigned int tap_failed;
 
 __attribute__((format(printf, 4, 5), unused)) static bool
 tap_check(bool passed, const char *file, int line, const char *fmt, ...)

@@ -23,7 +23,9 @@ static struct env *server_env;
 
 static struct rpc_identity identity(uint16_t role)
 {
-	struct rpc_identity id = { .role = role, .auth = WP_AUTH_HMAC, .name = "bench", .secret_len = 32, .server_secret_len = 32 };
+	struct rpc_identity id = {
+		.role = role, .auth = WP_AUTH_HMAC, .name = "bench", .secret_len = 32, .server_secret_len = 32
+	};
 
 	return id;
 }
@@ -36,7 +38,7 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* ---- server ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- server -------------------------------------------------------------------------------------------------------------- */
 
 static uint8_t *zeros;
 
@@ -68,7 +70,7 @@ static void *serve(void *arg)
 	return node;
 }
 
-/* ---- client ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- client -------------------------------------------------------------------------------------------------------------- */
 
 struct row {
 	const char *name;
@@ -163,8 +165,9 @@ static void measure(struct env *env, const struct row *r, double seconds)
 	while ((t = now() - start) < seconds)
 		for (int i = 0; i < 20; i++)
 			(void)env_linux_run_once(env, true);
-	printf("%-30s %9.0f calls/s %8.2f us/call %8.1f MB/s %6.2f us CPU/call\n", r->name, (double)calls / t, t * 1e6 / (double)calls * r->depth,
-	       (double)calls * r->bulk / t / 1e6, (cpu() - cpu_start) * 1e6 / (double)calls);
+	printf("%-30s %9.0f calls/s %8.2f us/call %8.1f MB/s %6.2f us CPU/call\n", r->name, (double)calls / t,
+	       t * 1e6 / (double)calls * r->depth, (double)calls * r->bulk / t / 1e6,
+	       (cpu() - cpu_start) * 1e6 / (double)calls);
 	fflush(stdout);
 	stop = true;
 	while (running)

@@ -56,8 +56,9 @@ static int make_identity(struct admin *a, struct rpc_identity *id)
 static int connect_peer(struct admin *a)
 {
 	static const struct rpc_peer_ops ops = { .addrs = mgmtd_addrs };
-	struct rpc_peer_params params = { .service = WP_SERVICE_MGMTD, .target = WP_TARGET_NONE, .conns = 1, .credits = 8, .ops = &ops,
-					  .arg = a };
+	struct rpc_peer_params params = {
+		.service = WP_SERVICE_MGMTD, .target = WP_TARGET_NONE, .conns = 1, .credits = 8, .ops = &ops, .arg = a
+	};
 	struct rpc_identity id;
 	int r = make_identity(a, &id);
 
@@ -75,7 +76,8 @@ int admin_open(struct admin **ret)
 
 	log_setup("weft", LOG_ERR);
 	if (!r && !a->settings.common.mgmtd.n)
-		r = (cli_fail("no management daemon is configured: name it with --mgmtd, or the cluster's folder with --dir"), -EINVAL);
+		r = (cli_fail("no management daemon is configured: name it with --mgmtd, or the cluster's folder with --dir"),
+		     -EINVAL);
 	if (!r) {
 		r = env_linux_new(NULL, &a->env);
 		if (r < 0)
@@ -199,10 +201,12 @@ int admin_fail(struct admin *a, const char *what, int err)
 	int last = rpc_peer_last_error(a->peer);
 
 	if (err == -ETIMEDOUT && !rpc_peer_up(a->peer))
-		return cli_fail("%s: no answer from the management daemon at %s (%s): is weft-mgmtd running? For a local cluster: weft up",
+		return cli_fail("%s: no answer from the management daemon at %s (%s): is weft-mgmtd running? For a local "
+				"cluster: weft up",
 				what, addr, last ? wp_status_text(wp_status_from_errno(last)) : "timed out");
 	if (err == -WEFT_EAUTH)
-		return cli_fail("%s: the management daemon at %s has another secret: use the cluster's own configuration (--config or --dir)",
+		return cli_fail("%s: the management daemon at %s has another secret: use the cluster's own configuration "
+				"(--config or --dir)",
 				what, addr);
 	return cli_fail("%s: %s", what, wp_status_text(wp_status_from_errno(err)));
 }

@@ -51,7 +51,7 @@ extern const struct cli_verb cli_verbs[];
 /* Prints "weft: ..." to standard error; returns 1, so that `return cli_fail(...)` reads well. */
 int cli_fail(const char *fmt, ...) printf_like(1, 2);
 
-/* ---- table.c ---------------------------------------------------------------------------------------------------------------- */
+/* ---- table.c ------------------------------------------------------------------------------------------- */
 
 enum column_format { COL_TEXT, COL_NUMBER, COL_BYTES, COL_PERCENT };
 
@@ -68,7 +68,7 @@ void json_print(json_t *value);
 /* "1.5 GiB"; buf of at least 16 bytes. */
 const char *human_bytes(uint64_t bytes, char *buf, size_t size);
 
-/* ---- cluster.c: the local cluster's folder -------------------------------------------------------------------------------- */
+/* ---- cluster.c: the local cluster's folder ------------------------------------------------------------- */
 
 #define CLUSTER_DAEMONS_MAX 512
 
@@ -95,7 +95,7 @@ struct daemon *cluster_add(struct cluster *c, const char *role, const char *name
 /* Path of a file in the cluster's folder; the caller frees it. */
 char *cluster_path(const struct cluster *c, const char *fmt, ...) printf_like(2, 3);
 
-/* ---- proc.c: daemons as processes --------------------------------------------------------------------------------------------- */
+/* ---- proc.c: daemons as processes ---------------------------------------------------------------------- */
 
 /* The pid in run/NAME.pid if such a process lives and is ours, else 0. */
 pid_t daemon_pid(const struct cluster *c, const struct daemon *d);
@@ -106,7 +106,7 @@ int daemon_stop(const struct cluster *c, const struct daemon *d, unsigned timeou
 /* Path of a program of Weft: beside this one (installed or in the build tree). */
 char *program_path(const char *name);
 
-/* ---- admin.c: talking to daemons -------------------------------------------------------------------------------------------------- */
+/* ---- admin.c: talking to daemons ----------------------------------------------------------------------- */
 
 struct admin;
 
@@ -123,7 +123,7 @@ int admin_space(struct admin *a, const struct wp_space_get_rep **ret) must_check
 /* Prints what went wrong with a call and what to do; returns 1. */
 int admin_fail(struct admin *a, const char *what, int err);
 
-/* ---- verbs ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- verbs --------------------------------------------------------------------------------------------- */
 
 int verb_up(int argc, char **argv);
 int verb_down(int argc, char **argv);
@@ -158,7 +158,7 @@ int verb_completion(int argc, char **argv);
 int verb_help(int argc, char **argv);
 int verb_dump_options(int argc, char **argv);
 
-extern const struct cli_option up_options[], down_options[], destroy_options[], mount_options[], umount_options[], remove_options[],
-	layout_options[];
+extern const struct cli_option up_options[], down_options[], destroy_options[], mount_options[], umount_options[],
+	remove_options[], layout_options[];
 
 #endif

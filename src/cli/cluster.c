@@ -58,7 +58,8 @@ static int parse_daemon(struct cluster *c, json_t *row)
 	const char *role, *name, *dir, *tcp = NULL, *path = NULL;
 	struct daemon *d;
 
-	if (json_unpack(row, "{s:s, s:s, s:s, s?:s, s?:s}", "role", &role, "name", &name, "dir", &dir, "tcp", &tcp, "unix", &path) < 0)
+	if (json_unpack(row, "{s:s, s:s, s:s, s?:s, s?:s}", "role", &role, "name", &name, "dir", &dir, "tcp", &tcp, "unix",
+			&path) < 0)
 		return -EINVAL;
 	d = cluster_add(c, role, name, dir);
 	if (!d)
@@ -121,8 +122,8 @@ int cluster_save(const struct cluster *c)
 	for (unsigned i = 0; i < c->daemons_n; i++) {
 		const struct daemon *d = &c->daemons[i];
 
-		json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:s*, s:s*}", "role", d->role, "name", d->name, "dir", d->dir,
-						      "tcp", d->listen_tcp, "unix", d->listen_unix));
+		json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:s*, s:s*}", "role", d->role, "name", d->name, "dir",
+						      d->dir, "tcp", d->listen_tcp, "unix", d->listen_unix));
 	}
 	root = json_pack("{s:i, s:s, s:o}", "version", CLUSTER_FILE_VERSION, "backend", c->backend, "daemons", rows);
 	if (json_dump_file(root, tmp, JSON_INDENT(2)) < 0 || rename(tmp, path) < 0) {

@@ -38,7 +38,8 @@ const struct cli_verb cli_verbs[] = {
 	{ "pool", "alias", "POOL NAME", 2, 2, "give a pool another name", NULL, verb_pool_alias },
 	{ NULL, "registration", "lock|unlock", 1, 1, "refuse or accept new nodes and targets", NULL, verb_registration },
 	{ NULL, "stat", "PATH...", 1, CLI_ARGS_MAX, "FID, layout, objects and where they lie", NULL, verb_stat },
-	{ "layout", "get", "PATH...", 1, CLI_ARGS_MAX, "layout of a file, or what a directory gives to new files", NULL, verb_layout_get },
+	{ "layout", "get", "PATH...", 1, CLI_ARGS_MAX, "layout of a file, or what a directory gives to new files", NULL,
+	  verb_layout_get },
 	{ "layout", "set", "PATH...", 1, CLI_ARGS_MAX, "set a directory's policy, or make a file with a layout", layout_options,
 	  verb_layout_set },
 	{ NULL, "getstripe", "PATH...", 1, CLI_ARGS_MAX, "same as layout get", NULL, verb_layout_get },
@@ -64,15 +65,15 @@ int cli_fail(const char *fmt, ...)
 	return 1;
 }
 
-/* ---- help and completion --------------------------------------------------------------------------------------------------- */
+/* ---- help and completion ------------------------------------------------------------------------------- */
 
 static void print_options(const struct cli_option *o)
 {
 	for (; o && o->name; o++) {
 		char left[64];
 
-		snprintf(left, sizeof(left), "%s%c%s--%s%s%s", o->letter ? "-" : "  ", o->letter ? o->letter : ' ', o->letter ? ", " : "  ",
-			 o->name, o->arg ? " " : "", o->arg ? o->arg : "");
+		snprintf(left, sizeof(left), "%s%c%s--%s%s%s", o->letter ? "-" : "  ", o->letter ? o->letter : ' ',
+			 o->letter ? ", " : "  ", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
 		printf("  %-26s %s\n", left, o->help);
 	}
 }
@@ -87,8 +88,8 @@ static void print_verb(const struct cli_verb *v)
 
 static int help_one(const struct cli_verb *v)
 {
-	printf("usage: weft %s%s%s %s%s\n\n%s.\n", v->noun ? v->noun : "", v->noun ? " " : "", v->name, v->options ? "[options] " : "",
-	       v->args, v->help);
+	printf("usage: weft %s%s%s %s%s\n\n%s.\n", v->noun ? v->noun : "", v->noun ? " " : "", v->name,
+	       v->options ? "[options] " : "", v->args, v->help);
 	if (v->options) {
 		printf("\nOptions:\n");
 		print_options(v->options);
@@ -119,7 +120,8 @@ static void roff_options(const struct cli_option *o)
 		printf(".TP\n");
 		if (o->letter)
 			printf("\\fB-%c\\fR, ", o->letter);
-		printf("\\fB--%s\\fR%s%s%s\n%s\n", o->name, o->arg ? " \\fI" : "", o->arg ? o->arg : "", o->arg ? "\\fR" : "", o->help);
+		printf("\\fB--%s\\fR%s%s%s\n%s\n", o->name, o->arg ? " \\fI" : "", o->arg ? o->arg : "", o->arg ? "\\fR" : "",
+		       o->help);
 	}
 }
 
@@ -148,7 +150,8 @@ int verb_help(int argc, char **argv)
 
 	if (v)
 		return help_one(v);
-	printf("usage: weft VERB [options] [arguments]\n\nWeft is a parallel distributed file system. `weft up` makes a local cluster and mounts it.\n\n");
+	printf("usage: weft VERB [options] [arguments]\n\nWeft is a parallel distributed file system. `weft up` makes a local "
+	       "cluster and mounts it.\n\n");
 	for (v = cli_verbs; v->name; v++)
 		if (v->help)
 			print_verb(v);
@@ -178,7 +181,8 @@ int verb_completion(int argc, char **argv)
 
 	if (argc != 1 || strcmp(argv[0], "bash"))
 		return cli_fail("only bash is known: weft completion bash");
-	printf("_weft() {\n\tlocal cur=${COMP_WORDS[COMP_CWORD]} words=\"\"\n\tcase $COMP_CWORD,${COMP_WORDS[1]} in\n\t1,*) words=\"");
+	printf("_weft() {\n\tlocal cur=${COMP_WORDS[COMP_CWORD]} words=\"\"\n\tcase $COMP_CWORD,${COMP_WORDS[1]} in\n\t1,*) "
+	       "words=\"");
 	completion_words(NULL);
 	printf("\" ;;\n");
 	for (const struct cli_verb *v = cli_verbs; v->name; v++) {
@@ -202,7 +206,7 @@ int verb_completion(int argc, char **argv)
 	return 0;
 }
 
-/* ---- parsing ------------------------------------------------------------------------------------------------------------------ */
+/* ---- parsing ------------------------------------------------------------------------------------------- */
 
 static const struct cli_option *match(const struct cli_option *o, const char *word, size_t len, char letter)
 {
@@ -258,8 +262,8 @@ static int parse_option(const struct cli_verb *v, int argc, char **argv, int *i)
 	if (!o)
 		o = match(global_options, word, len, letter);
 	if (!o)
-		return cli_fail("unknown option '%s': see 'weft help %s%s%s'", argv[*i], v->noun ? v->noun : "", v->noun ? " " : "",
-				v->name);
+		return cli_fail("unknown option '%s': see 'weft help %s%s%s'", argv[*i], v->noun ? v->noun : "",
+				v->noun ? " " : "", v->name);
 	if (o->kind == OPT_FLAG)
 		return value ? cli_fail("--%s takes no value", o->name) : set_option(o, NULL);
 	if (!value) {

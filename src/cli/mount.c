@@ -33,7 +33,8 @@ int verb_mount(int argc, char **argv)
 	int n = 0;
 
 	if (!file && !cli.mgmtd)
-		return cli_fail("which cluster? Name its folder with --dir, its configuration with --config or its management daemon with --mgmtd");
+		return cli_fail("which cluster? Name its folder with --dir, its configuration with --config or its management "
+				"daemon with --mgmtd");
 	args[n++] = program;
 	if (file) {
 		args[n++] = (char *)"--config";
@@ -75,7 +76,8 @@ int verb_umount(int argc, char **argv)
 int verb_version(int argc, char **argv)
 {
 	if (cli.json)
-		json_print(json_pack("{s:s, s:i, s:i}", "version", WEFT_VERSION, "protocol", WP_PROTO_VERSION, "protocol_min", WP_PROTO_MIN));
+		json_print(json_pack("{s:s, s:i, s:i}", "version", WEFT_VERSION, "protocol", WP_PROTO_VERSION, "protocol_min",
+				     WP_PROTO_MIN));
 	else
 		printf("weft %s, protocol %d (speaks %d and newer)\n", WEFT_VERSION, WP_PROTO_VERSION, WP_PROTO_MIN);
 	return 0;

@@ -22,12 +22,12 @@ char *settings_file(void)
 
 int settings_load(struct settings *s)
 {
-	struct conf_table table = { "Common options", "common", conf_common_options, &s->common };
-	struct conf_program program = { .name = "weft", .section = "weft", .about = "", .tables = { &table } };
 	char *argv[6] = { (char *)"weft" };
 	int argc = 1, status;
 
 	memset(s, 0, sizeof(*s));
+	s->table = (struct conf_table){ "Common options", "common", conf_common_options, &s->common };
+	s->program = (struct conf_program){ .name = "weft", .section = "weft", .about = "", .tables = { &s->table } };
 	s->file = settings_file();
 	if (s->file) {
 		argv[argc++] = (char *)"--config";
@@ -37,7 +37,7 @@ int settings_load(struct settings *s)
 		argv[argc++] = (char *)"--mgmtd";
 		argv[argc++] = (char *)cli.mgmtd;
 	}
-	return conf_start(&program, argc, argv, &s->conf, &status) ? 0 : -EINVAL;
+	return conf_start(&s->program, argc, argv, &s->conf, &status) ? 0 : -EINVAL;
 }
 
 void settings_done(struct settings *s)

@@ -9,9 +9,11 @@ struct settings {
 	struct conf_common common;
 	struct conf *conf;
 	char *file;
+	struct conf_table table;     /* which conf points into */
+	struct conf_program program;
 };
 
-/* Errors are printed. */
+/* Errors are printed. *s must stay where it is until settings_done. */
 int settings_load(struct settings *s) must_check;
 void settings_done(struct settings *s);
 /* The file that settings_load would read, allocated; NULL: there is none. */

@@ -51,7 +51,8 @@ static json_t *info_of(const char *path)
 static void print_component(json_t *c, size_t i, bool dir)
 {
 	json_t *objects = json_object_get(c, "objects"), *o;
-	long long end = json_integer_value(json_object_get(c, "end")), count = json_integer_value(json_object_get(c, "stripe_count"));
+	long long end = json_integer_value(json_object_get(c, "end")),
+		  count = json_integer_value(json_object_get(c, "stripe_count"));
 	char a[32], b[32], s[32];
 	size_t k;
 
@@ -61,9 +62,9 @@ static void print_component(json_t *c, size_t i, bool dir)
 	       json_string_value(json_object_get(c, "pattern")), count ? "" : "all", count,
 	       human_bytes((uint64_t)json_integer_value(json_object_get(c, "stripe_size")), s, sizeof(s)), dir ? ", pool " : "",
 	       dir ? json_string_value(json_object_get(c, "pool")) : "");
-	json_array_foreach (objects, k, o)
-		printf("    stripe %zu: target %s%lld  object %s\n", k, "storage:", (long long)json_integer_value(json_object_get(o, "target")),
-		       json_string_value(json_object_get(o, "object")));
+	json_array_foreach(objects, k, o) printf("    stripe %zu: target %s%lld  object %s\n", k,
+						 "storage:", (long long)json_integer_value(json_object_get(o, "target")),
+						 json_string_value(json_object_get(o, "object")));
 }
 
 static void print_info(json_t *info, bool layout_only)
@@ -76,7 +77,8 @@ static void print_info(json_t *info, bool layout_only)
 	printf("%s\n", json_string_value(json_object_get(info, "path")));
 	if (!layout_only)
 		printf("  FID %s, inode %s, %s on metadata target meta:%lld\n", json_string_value(json_object_get(info, "fid")),
-		       json_string_value(json_object_get(info, "inode")), type, (long long)json_integer_value(json_object_get(info, "meta_target")));
+		       json_string_value(json_object_get(info, "inode")), type,
+		       (long long)json_integer_value(json_object_get(info, "meta_target")));
 	if (dir && json_is_object(layout))
 		printf("  new files get%s:\n", json_is_true(json_object_get(layout, "inherited")) ? " (inherited)" : "");
 	json_array_foreach (components, i, c)
@@ -148,7 +150,9 @@ int verb_layout_set(int argc, char **argv)
 		if (errno == EBUSY || errno == EEXIST)
 			failed = cli_fail("%s has data: a file's layout can only be set while it is empty", argv[i]);
 		else if (errno == EINVAL)
-			failed = cli_fail("%s: stripe size must be a multiple of 64K, the pool must exist: see 'weft pool list'", argv[i]);
+			failed =
+				cli_fail("%s: stripe size must be a multiple of 64K, the pool must exist: see 'weft pool list'",
+					 argv[i]);
 		else
 			failed = not_weft(argv[i], errno);
 	}

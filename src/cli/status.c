@@ -8,7 +8,7 @@
 
 #define DEFAULT_DIR "./var"
 
-/* ---- rows from the map ------------------------------------------------------------------------------------------------------ */
+/* ---- rows from the map --------------------------------------------------------------------------------- */
 
 static json_t *text(struct wp_str s) { return json_stringn(s.p ? s.p : "", s.len); }
 
@@ -28,8 +28,8 @@ static json_t *uuid_text(const struct wp_uuid *u)
 	char s[37];
 	const uint8_t *b = u->b;
 
-	snprintf(s, sizeof(s), "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3], b[4],
-		 b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+	snprintf(s, sizeof(s), "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3],
+		 b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
 	return json_string(s);
 }
 
@@ -83,7 +83,8 @@ static json_t *target_row(const struct wp_map *map, const struct wp_space_get_re
 	json_object_set_new(row, "capacity", lower(wp_capacity_name(t->capacity)));
 	json_object_set_new(row, "total", s ? json_integer((json_int_t)s->total) : json_null());
 	json_object_set_new(row, "free", s ? json_integer((json_int_t)s->free) : json_null());
-	json_object_set_new(row, "used_percent", s && s->total ? json_real(100.0 * (double)(s->total - s->free) / (double)s->total) : json_null());
+	json_object_set_new(row, "used_percent",
+			    s && s->total ? json_real(100.0 * (double)(s->total - s->free) / (double)s->total) : json_null());
 	json_object_set_new(row, "inodes", s ? json_integer((json_int_t)s->inodes) : json_null());
 	json_object_set_new(row, "inodes_free", s ? json_integer((json_int_t)s->inodes_free) : json_null());
 	json_object_set_new(row, "uuid", uuid_text(&t->uuid));
@@ -100,8 +101,10 @@ static json_t *target_rows(const struct wp_map *map, const struct wp_space_get_r
 }
 
 static const struct column node_columns[] = {
-	{ "id", "ID", COL_NUMBER },   { "name", "NAME", COL_TEXT }, { "role", "ROLE", COL_TEXT },       { "state", "STATE", COL_TEXT },
-	{ "pid", "PID", COL_NUMBER }, { "host", "HOST", COL_TEXT }, { "address", "ADDRESS", COL_TEXT }, { 0 },
+	{ "id", "ID", COL_NUMBER },	    { "name", "NAME", COL_TEXT },
+	{ "role", "ROLE", COL_TEXT },	    { "state", "STATE", COL_TEXT },
+	{ "pid", "PID", COL_NUMBER },	    { "host", "HOST", COL_TEXT },
+	{ "address", "ADDRESS", COL_TEXT }, { 0 },
 };
 
 static const struct column target_columns[] = {
@@ -117,7 +120,7 @@ static const struct column df_columns[] = {
 	{ "inodes_free", "IFREE", COL_NUMBER }, { "capacity", "CAPACITY", COL_TEXT }, { 0 },
 };
 
-/* ---- map and space in one go ---------------------------------------------------------------------------------------------------- */
+/* ---- map and space in one go --------------------------------------------------------------------------- */
 
 struct view {
 	struct admin *admin;
@@ -183,7 +186,7 @@ static const struct wp_pool_info *find_pool(const struct view *v, const char *na
 	return NULL;
 }
 
-/* ---- listings --------------------------------------------------------------------------------------------------------------------- */
+/* ---- listings ------------------------------------------------------------------------------------------ */
 
 int verb_node_list(int argc, char **argv)
 {
@@ -248,8 +251,9 @@ int verb_pool_list(int argc, char **argv)
 			total += s ? s->total : 0;
 			free_bytes += s ? s->free : 0;
 		}
-		json_array_append_new(rows, json_pack("{s:I, s:o, s:I, s:I, s:I}", "id", (json_int_t)pool->id, "name", text(pool->alias),
-						      "targets", (json_int_t)n, "total", (json_int_t)total, "free", (json_int_t)free_bytes));
+		json_array_append_new(rows, json_pack("{s:I, s:o, s:I, s:I, s:I}", "id", (json_int_t)pool->id, "name",
+						      text(pool->alias), "targets", (json_int_t)n, "total", (json_int_t)total,
+						      "free", (json_int_t)free_bytes));
 	}
 	table_print(rows, columns);
 	admin_close(v.admin);
@@ -310,10 +314,11 @@ int verb_target_show(int argc, char **argv)
 	return t ? 0 : 1;
 }
 
-/* ---- changes ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- changes ------------------------------------------------------------------------------------------- */
 
 static bool force;
-const struct cli_option remove_options[] = { { 'f', "force", OPT_FLAG, &force, NULL, "even if it is online or in use" }, { 0 } };
+const struct cli_option remove_options[] = { { 'f', "force", OPT_FLAG, &force, NULL, "even if it is online or in use" },
+					     { 0 } };
 
 static int change(struct view *v, uint16_t op, const char *what)
 {
@@ -514,7 +519,7 @@ int verb_registration(int argc, char **argv)
 	return change(&v, WP_OP_REGISTRATION_LOCK, "cannot change it");
 }
 
-/* ---- status ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- status -------------------------------------------------------------------------------------------- */
 
 /* A daemon of the local folder: what its process says, then what the map says of it. */
 static json_t *local_row(const struct cluster *c, const struct daemon *d, const struct wp_map *map)
@@ -529,8 +534,11 @@ static json_t *local_row(const struct cluster *c, const struct daemon *d, const 
 	if (is_mount && pid && !mount_is_on(d->dir))
 		state = "unmounted";
 	return json_pack("{s:s, s:s, s:I, s:s, s:s, s:s}", "role", d->role, "name", d->name, "pid", (json_int_t)pid, "address",
-			 is_mount ? d->dir : d->listen_tcp ? d->listen_tcp : d->listen_unix ? d->listen_unix : "", "state", state, "folder",
-			 d->dir);
+			 is_mount	  ? d->dir
+			 : d->listen_tcp  ? d->listen_tcp
+			 : d->listen_unix ? d->listen_unix
+					  : "",
+			 "state", state, "folder", d->dir);
 }
 
 static bool is_local(const struct cluster *c, uint32_t pid)
@@ -611,8 +619,8 @@ int verb_status(int argc, char **argv)
 	add_problems(problems, daemons, "daemon");
 	add_problems(problems, targets, "target");
 	if (cli.json)
-		json_print(json_pack("{s:o, s:O, s:O, s:O}", "healthy", json_boolean(!json_array_size(problems)), "daemons", daemons,
-				     "targets", targets, "problems", problems));
+		json_print(json_pack("{s:o, s:O, s:O, s:O}", "healthy", json_boolean(!json_array_size(problems)), "daemons",
+				     daemons, "targets", targets, "problems", problems));
 	else
 		print_status(daemons, targets, problems);
 	if (local && json_array_size(problems) && !cli.json)

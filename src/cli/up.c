@@ -30,7 +30,8 @@ const struct cli_option up_options[] = {
 	{ 0, "no-mount", OPT_FLAG, &opt_no_mount, NULL, "start the daemons only" },
 	{ 0, "meta", OPT_NUMBER, &opt_meta, "N", "metadata targets of a new cluster (default: 2)" },
 	{ 0, "storage", OPT_NUMBER, &opt_storage, "N", "storage targets of a new cluster (default: 4)" },
-	{ 0, "backend", OPT_TEXT, &opt_backend, "disk|mem", "where a new cluster keeps its data (default: disk; mem is gone after down)" },
+	{ 0, "backend", OPT_TEXT, &opt_backend, "disk|mem",
+	  "where a new cluster keeps its data (default: disk; mem is gone after down)" },
 	{ 0, "host", OPT_TEXT, &opt_host, "ADDRESS", "address to listen on (default: 127.0.0.1)" },
 	{ 0 },
 };
@@ -47,7 +48,7 @@ const struct cli_option destroy_options[] = {
 
 static const char *cluster_dir(void) { return cli.dir ? cli.dir : DEFAULT_DIR; }
 
-/* ---- making a new cluster --------------------------------------------------------------------------------------------------- */
+/* ---- making a new cluster ------------------------------------------------------------------------------ */
 
 /* A port that is free now; remembered, so that clients elsewhere find the daemon again. */
 static int free_port(const char *host, unsigned *ret)
@@ -77,7 +78,9 @@ static int add_server(struct cluster *c, const char *role, const char *name)
 	int r = free_port(opt_host, &port);
 
 	if (r < 0)
-		return cli_fail("cannot listen on %s: %s. Choose an IPv4 address of this machine with --host", opt_host, strerror(-r)), r;
+		return cli_fail("cannot listen on %s: %s. Choose an IPv4 address of this machine with --host", opt_host,
+				strerror(-r)),
+		       r;
 	if (!d)
 		return cli_fail("at most %d daemons", CLUSTER_DAEMONS_MAX), -E2BIG;
 	d->listen_tcp = xasprintf("tcp:%s:%u", opt_host, port);
@@ -95,6 +98,20 @@ static int make_folder(const char *path, mode_t mode)
 	return cli_fail("cannot make the folder %s: %s", path, strerror(errno)), -errno;
 }
 
+/* With those above it. */
+static int make_path(const char *path)
+{
+	cleanup_free char *part = xstrdup(path);
+
+	for (char *p = strchr(part + 1, '/'); p; p = strchr(p + 1, '/')) {
+		*p = '\0';
+		if (mkdir(part, 0755) < 0 && errno != EEXIST)
+			return cli_fail("cannot make the folder %s: %s", part, strerror(errno)), -errno;
+		*p = '/';
+	}
+	return make_folder(path, 0755);
+}
+
 static int write_config(const struct cluster *c)
 {
 	cleanup_free char *path = cluster_path(c, "weft.conf");
@@ -105,7 +122,8 @@ static int write_config(const struct cluster *c)
 		return cli_fail("cannot write %s: %s", path, strerror(errno)), -errno;
 	fprintf(f,
 		"# Configuration of the local cluster in this folder; `weft config` shows every setting.\n[common]\n"
-		"mgmtd = %s%s%s\nauth = hmac\nsecret-file = %s/secret\nserver-secret-file = %s/server-secret\nlog-level = info\n",
+		"mgmtd = %s%s%s\nauth = hmac\nsecret-file = %s/secret\nserver-secret-file = %s/server-secret\nlog-level = "
+		"info\n",
 		m->listen_unix ? m->listen_unix : "", m->listen_unix ? ", " : "", m->listen_tcp, c->dir, c->dir);
 	if (fclose(f) != 0)
 		return cli_fail("cannot write %s: %s", path, strerror(errno)), -errno;
@@ -131,8 +149,8 @@ static int check_new(const char *dir)
 	if (opt_meta < 1 || opt_meta > 64 || opt_storage < 1 || opt_storage > 256)
 		return cli_fail("a local cluster has 1 to 64 metadata targets and 1 to 256 storage targets"), -EINVAL;
 	if (statvfs(dir, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < SPACE_MIN)
-		return cli_fail("the disk of %s is full (%llu MiB free): free some space or choose another folder with --dir", dir,
-				(unsigned long long)(fs.f_bavail * fs.f_frsize >> 20)),
+		return cli_fail("the disk of %s is full (%llu MiB free): free some space or choose another folder with --dir",
+				dir, (unsigned long long)(fs.f_bavail * fs.f_frsize >> 20)),
 		       -ENOSPC;
 	return 0;
 }
@@ -141,7 +159,7 @@ static int create_cluster(const char *dir, struct cluster *c)
 {
 	static const char *const folders[] = { "run", "log" };
 	char name[32];
-	int r = make_folder(dir, 0755);
+	int r = make_path(dir);
 
 	if (!r)
 		r = check_new(dir);
@@ -176,7 +194,7 @@ static int create_cluster(const char *dir, struct cluster *c)
 	return r ? r : cluster_save(c);
 }
 
-/* ---- up ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- up ------------------------------------------------------------------------------------------------ */
 
 /* One `weft up` or `down` at a time in a folder. */
 static int lock_cluster(const char *dir)
@@ -199,7 +217,7 @@ static int set_mount(struct cluster *c)
 
 	if (d && !opt_mount)
 		return 0;
-	if (make_folder(path, 0755) < 0)
+	if (make_path(path) < 0)
 		return -1;
 	real = realpath(path, NULL);
 	if (!real) /* a dead mount: its own path cannot be resolved, the parent's can */
@@ -244,9 +262,11 @@ static void say_what_next(const struct cluster *c, const struct cluster *fresh, 
 	if (!started)
 		printf("The cluster in %s is up already.\n", c->dir);
 	else
-		printf("%s the cluster in %s: %u daemons in %.1f s.\n", fresh ? "Made and started" : "Started", c->dir, started, seconds);
+		printf("%s the cluster in %s: %u daemons in %.1f s.\n", fresh ? "Made and started" : "Started", c->dir, started,
+		       seconds);
 	if (m && !opt_no_mount)
-		printf("Mounted on %s.\n\nTry next:\n  cp -r /usr/include %s/ && ls %s/include\n  weft status --dir %s\n  weft stat --dir %s %s/include\n  weft down --dir %s\n",
+		printf("Mounted on %s.\n\nTry next:\n  cp -r /usr/include %s/ && ls %s/include\n  weft status --dir %s\n  weft "
+		       "stat --dir %s %s/include\n  weft down --dir %s\n",
 		       m->dir, m->dir, m->dir, c->dir, c->dir, m->dir, c->dir);
 }
 
@@ -261,7 +281,9 @@ int verb_up(int argc, char **argv)
 
 	clock_gettime(CLOCK_MONOTONIC, &t0);
 	if (!opt_no_mount && access("/dev/fuse", R_OK | W_OK) < 0)
-		return cli_fail("cannot use /dev/fuse: %s. Run as root, or 'modprobe fuse', or start without mounting: --no-mount", strerror(errno));
+		return cli_fail(
+			"cannot use /dev/fuse: %s. Run as root, or 'modprobe fuse', or start without mounting: --no-mount",
+			strerror(errno));
 	r = cluster_load(dir, &c);
 	if (r == -ENOENT) {
 		fresh = true;
@@ -283,7 +305,7 @@ int verb_up(int argc, char **argv)
 	return r ? 1 : 0;
 }
 
-/* ---- down, destroy -------------------------------------------------------------------------------------------------------------- */
+/* ---- down, destroy ------------------------------------------------------------------------------------- */
 
 static int stop_mount(const struct cluster *c, const struct daemon *d)
 {
@@ -321,7 +343,8 @@ static int stop_all(struct cluster *c)
 			continue;
 		r = daemon_stop(c, d, STOP_TIMEOUT_MS, opt_force);
 		if (r < 0)
-			cli_fail("%s (pid %d) does not stop: see log/%s.log, or use --force", d->name, (int)daemon_pid(c, d), d->name);
+			cli_fail("%s (pid %d) does not stop: see log/%s.log, or use --force", d->name, (int)daemon_pid(c, d),
+				 d->name);
 	}
 	return r;
 }
@@ -371,7 +394,8 @@ int verb_destroy(int argc, char **argv)
 	lock = lock_cluster(c.dir);
 	r = stop_all(&c);
 	for (unsigned i = 0; i < c.daemons_n && !r; i++)
-		if (strcmp(c.daemons[i].role, "mount") && nftw(c.daemons[i].dir, remove_entry, 32, FTW_DEPTH | FTW_PHYS) < 0 && errno != ENOENT)
+		if (strcmp(c.daemons[i].role, "mount") && nftw(c.daemons[i].dir, remove_entry, 32, FTW_DEPTH | FTW_PHYS) < 0 &&
+		    errno != ENOENT)
 			r = cli_fail("cannot delete %s: %s", c.daemons[i].dir, strerror(errno));
 	for (size_t i = 0; i < ARRAY_SIZE(files) && !r; i++) {
 		cleanup_free char *path = cluster_path(&c, "%s", files[i]);

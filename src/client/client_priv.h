@@ -14,6 +14,7 @@
 
 #include "base/htab.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/list.h"
 #include "client/client.h"
 #include "layout/stripe.h"
@@ -53,7 +54,7 @@ struct session {
 	uint32_t target;
 	enum session_state state; /* [mount] */
 	uint64_t id;              /* [mount] */
-	uint32_t gen;             /* [mount] grows when the session is lost: handles of older ones are stale */
+	atomic_uint gen;          /* [mount] to write; grows when the session is lost: handles of older ones are stale */
 	uint64_t boot_epoch;      /* [mount] last one reclaimed at */
 	uint32_t slots;           /* [mount] */
 	uint32_t timeout_ms;      /* [mount] */
@@ -144,6 +145,7 @@ struct client_file {
 	uint64_t handle;
 	uint32_t flags;           /* WP_OPEN_* */
 	struct grant *grant;      /* [inode] */
+	bool suid;                /* had set-id bits when opened */
 	bool wrote;               /* [inode] */
 	bool write_failed;        /* [inode] outcome of a write is unknown: no hint */
 	bool registered;          /* [mount] linked in files */
@@ -160,7 +162,9 @@ struct mdt {
 	struct rpc_peer *peer;
 	struct session *s;
 	struct list wait;          /* [mount] in session.waiting */
+	struct client_mount *m;
 	struct env_task wake;      /* posted when the session can be looked at again */
+	bool wake_posted, dead;    /* [mount] */
 	struct rpc_conn *conn;     /* being attached */
 	struct rpc_call attach;
 	struct rpc_call ping;
@@ -181,6 +185,7 @@ struct ost {
 	struct client *c;
 	uint32_t target;
 	struct rpc_peer *peer;
+	bool listed;        /* in the mount's osts_used */
 	bool dirty, lost;   /* unsynced writes of this reactor; some of them were lost */
 	uint32_t seq;       /* of the last write */
 	uint64_t verifier;  /* of the oldest unsynced write */
@@ -217,7 +222,8 @@ struct client {
 	void *ready_arg;
 	struct env_timer start_timer;
 	struct rpc_call start_call;
-	bool start_busy;
+	bool start_busy, registered, map_tried;
+	int start_err;
 	void (*left)(void *arg);
 	void *left_arg;
 	uint32_t leaving;         /* calls that client_leave waits for */
@@ -282,10 +288,11 @@ enum { /* client_op.flags */
 };
 
 struct io;
+struct settle;
 
 /*
- * One operation. Its life: op_new; op_meta (a metadata request, then meta_done) and io_start (object calls, then ios_done) in
- * any number; op_finish. Exactly one of these is outstanding at a time, so every operation is a chain of continuations.
+ * One operation. Its life: cl_op_new; cl_op_meta (a metadata request, then meta_done) and io_start (object calls, then ios_done) in
+ * any number; cl_op_finish. Exactly one of these is outstanding at a time, so every operation is a chain of continuations.
  */
 struct client_op {
 	uint32_t magic;
@@ -325,7 +332,7 @@ struct client_op {
 	void (*io_done)(struct client_op *op, struct io *io); /* each success: frees or keeps the io */
 	void (*ios_pump)(struct client_op *op);  /* start more, up to the window; none when nothing is left */
 	void (*ios_done)(struct client_op *op);  /* none is pending */
-	bool refreshing;
+	struct client_op *refresh; /* fetches a new capability for ios_stalled */
 	struct grant *grant;
 	struct client_file *file;
 	/* running state of the operation's own kind */
@@ -334,13 +341,19 @@ struct client_op {
 	int iov_n;
 	uint64_t offset, length, pos; /* of data; pos: started so far */
 	uint64_t size_before, size_after;
-	uint64_t base_sum;
+	bool size_known, ios_over; /* reads */
+	struct list ios_redo;
+	bool locked;            /* appends: the lock is held */
+	bool lost, all_objs;    /* syncs */
+	uint64_t owner;         /* appends: of the lock */
 	uint32_t io_flags;
 	uint32_t tries;
 	int mode;
 	struct client_op *child;
+	struct settle *settle;  /* settle.c */
 	void *priv;             /* freed with the op */
-	struct wp_data_hint hint;
+	bool open_settle;
+	struct wp_open_ref reopen;
 	struct client_res res;
 };
 
@@ -360,8 +373,6 @@ struct io {
 	uint8_t mode;
 	bool hole;
 	uint32_t crc_tries, cap_tries;
-	bool wait_timer;
-	struct env_timer timer;
 	struct iovec bulk[CLIENT_BULK_IOV];
 	int bulk_n;
 	uint8_t *bounce;         /* heap: payload that is not contiguous enough */
@@ -377,32 +388,33 @@ struct io {
 
 /* ---- op.c ------------------------------------------------------------------------------------------------------------------------ */
 
-struct client_op *op_new(struct client *c, client_cb *cb, void *arg);
-void op_cred(struct client_op *op, const struct client_cred *cred);
+struct client_op *cl_op_new(struct client *c, client_cb *cb, void *arg);
+void cl_op_cred(struct client_op *op, const struct client_cred *cred);
 /* The callback is called from the event loop. */
-void op_finish(struct client_op *op, int err);
-/* op_finish as a continuation of the right type. */
-void op_done(struct client_op *op, int err);
-void op_set_file(struct client_op *op, struct client_file *f);
-void op_set_grant(struct client_op *op, struct grant *g);
+void cl_op_finish(struct client_op *op, int err);
+/* cl_op_finish as a continuation of the right type. */
+void cl_op_done(struct client_op *op, int err);
+void cl_op_set_file(struct client_op *op, struct client_file *f);
+void cl_op_set_grant(struct client_op *op, struct grant *g);
 /* Calls next after delay; not while a call is out. */
-void op_pause(struct client_op *op, uint32_t delay_ms, void (*next)(struct client_op *op));
+void cl_op_pause(struct client_op *op, uint32_t delay_ms, void (*next)(struct client_op *op));
 /* May the operation start something new? If not, it has been finished. */
-bool op_going(struct client_op *op) must_check;
+bool cl_op_going(struct client_op *op) must_check;
 /* Ends the operation as soon as possible with err. */
-void op_abort(struct client_op *op, int err);
-void op_finish_task(void *arg);
-void op_pool_done(struct client *c);
+void cl_op_abort(struct client_op *op, int err);
+void cl_op_finish_task(void *arg);
+void cl_op_run_finished(struct client *c);
+void cl_op_pool_done(struct client *c);
 
 /* ---- meta.c ---------------------------------------------------------------------------------------------------------------------- */
 
 /* Sends op->req to the metadata target; next is called with 0, or the error; op->call has the reply. */
-void op_meta(struct client_op *op, const struct req_type *type, uint32_t target, void (*next)(struct client_op *op, int err));
+void cl_op_meta(struct client_op *op, const struct req_type *type, uint32_t target, void (*next)(struct client_op *op, int err));
 /* Decodes into the client's scratch memory, valid until the next decoding. */
 #define META_DECODE(op, name, ret)                                                                                            \
 	wp_##name##_rep_decode((op)->call.reply, (op)->call.reply_len, (op)->c->scratch, CLIENT_SCRATCH, ret)
-void mdt_submit_queue(struct mdt *t);
-void op_slot_put(struct client_op *op);
+void cl_mdt_submit_queue(struct mdt *t);
+void cl_op_slot_put(struct client_op *op);
 #define REQ_TYPES(X)                                                                                                          \
 	X(lookup, LOOKUP, true, false)                                                                                        \
 	X(getattr, GETATTR, false, false)                                                                                     \
@@ -436,60 +448,82 @@ void op_slot_put(struct client_op *op);
 	X(refresh_cap, REFRESH_CAP, false, false)                                                                             \
 	X(reclaim, RECLAIM, false, false)
 
-#define X(name, NAME, cred, mutates) extern const struct req_type req_##name;
+#define X(name, NAME, cred, mutates) extern const struct req_type cl_req_##name;
 REQ_TYPES(X)
 #undef X
 
+/* ---- map.c */
+void cl_map_init(struct client *c);
+/* The map is new, or could not be fetched. */
+void cl_start_map_ready(struct client *c, int err);
+void cl_map_stop(struct client *c);
+void cl_map_watch(struct client *c);
+
 /* ---- session.c, peers.c ------------------------------------------------------------------------------------------------------------- */
 
-struct mdt *mdt_get(struct client *c, uint32_t target);
-struct ost *ost_get(struct client *c, uint32_t target);
-void mdts_free(struct client *c);
-void osts_free(struct client *c);
-void mdt_attach(void *arg, struct rpc_peer *peer, struct rpc_conn *conn);
-void mdt_detach_wait(struct mdt *t);
-void mdt_init_session(struct mdt *t);
+struct mdt *cl_mdt_get(struct client *c, uint32_t target);
+struct ost *cl_ost_get(struct client *c, uint32_t target);
+void cl_mdt_free(struct mdt *t);
+void cl_mdts_free(struct client *c);
+void cl_osts_free(struct client *c);
+void cl_mdt_attach(void *arg, struct rpc_peer *peer, struct rpc_conn *conn);
+void cl_mdt_detach_wait(struct mdt *t);
+void cl_mdt_init_session(struct mdt *t);
 /* Is the file's handle still known to the server, as far as we know? */
-bool file_stale(struct client_file *f);
+bool cl_file_stale(struct client_file *f);
 
 /* ---- file.c -------------------------------------------------------------------------------------------------------------------------- */
 
-struct grant *grant_new(const struct wp_layout *l, const struct wp_cap *cap);
-void grant_ref(struct grant *g);
-void grant_unref(struct grant *g);
+struct grant *cl_grant_new(const struct wp_layout *l, const struct wp_cap *cap);
+void cl_grant_ref(struct grant *g);
+void cl_grant_unref(struct grant *g);
 /* The file's grant with a reference; NULL: it has none. */
-struct grant *file_grant(struct client_file *f);
-struct client_inode *inode_get(struct client_mount *m, const struct wp_fid *fid);
-void inode_put(struct client_inode *in);
-void inodes_free(struct client_mount *m);
-void inode_heard_size(struct client_inode *in, uint64_t size);
-struct obj_state *inode_obj(struct client_inode *in, const struct grant *g, uint32_t index);
-void inode_mark_clean(struct client_inode *in, struct obj_state *o);
+struct grant *cl_file_grant(struct client_file *f);
+struct client_inode *cl_inode_get(struct client_mount *m, const struct wp_fid *fid);
+void cl_inode_put(struct client_inode *in);
+void cl_inodes_free(struct client_mount *m);
+void cl_inode_heard_size(struct client_inode *in, uint64_t size);
+struct obj_state *cl_inode_obj(struct client_inode *in, const struct grant *g, uint32_t index);
+void cl_inode_mark_clean(struct client_inode *in, struct obj_state *o);
 /* A write, allocation or the like of the file succeeded on one object. */
-void file_wrote(struct client_file *f, const struct grant *g, const struct io *io);
+void cl_file_wrote(struct client_file *f, const struct grant *g, const struct io *io);
 /* Nothing is known of the file's objects any more: no hints. */
-void file_unknown(struct client_file *f);
+void cl_file_unknown(struct client_file *f);
+/* What a sole writer knows; false: not enough for a hint. */
+bool cl_file_get_hint(struct client_file *f, struct wp_data_hint *h);
 
 /* ---- io.c ------------------------------------------------------------------------------------------------------------------------------ */
 
 /* Starts a round of object calls: pump is called now and after each call, done (also with op->io_err) when none is left. */
-void op_ios(struct client_op *op, void (*pump)(struct client_op *op), void (*io_done)(struct client_op *op, struct io *io),
+void cl_op_ios(struct client_op *op, void (*pump)(struct client_op *op), void (*io_done)(struct client_op *op, struct io *io),
 	    void (*done)(struct client_op *op));
-bool op_ios_room(const struct client_op *op);
-/* A call to one object of op->grant; starts with io_go. */
-struct io *io_new(struct client_op *op, uint16_t what, uint32_t component, uint32_t stripe);
-void io_go(struct io *io);
-void io_free(struct io *io);
-void ios_free_kept(struct client_op *op);
-void ios_abort(struct client_op *op);
-uint32_t grant_obj_index(const struct grant *g, uint32_t component, uint32_t stripe);
-void io_pool_done(struct client *c);
+bool cl_op_ios_room(const struct client_op *op);
+/* A call to one object of op->grant; starts with cl_io_go. */
+struct io *cl_io_new(struct client_op *op, uint16_t what, uint32_t component, uint32_t stripe);
+/* A call to a target as a whole. */
+struct io *cl_io_new_target(struct client_op *op, uint16_t what, uint32_t target);
+void cl_io_go(struct io *io);
+void cl_io_free(struct io *io);
+void cl_ios_free_kept(struct client_op *op);
+void cl_ios_abort(struct client_op *op);
+uint32_t cl_grant_obj_index(const struct grant *g, uint32_t component, uint32_t stripe);
+void cl_io_pool_done(struct client *c);
+
+/* ---- names.c, inode.c */
+
+/* Continuation for replies that are an entry: decodes, settles, finishes. */
+void cl_op_entry_done(struct client_op *op, int err);
+/* Bound of an encoded layout. */
+uint32_t cl_layout_bound(const struct wp_layout *l);
+
+/* ---- copy.c */
+
+/* COLLAPSE_RANGE and INSERT_RANGE of op->file, op->offset, op->length. */
+void cl_move_range(struct client_op *op, bool insert);
 
 /* ---- settle.c -------------------------------------------------------------------------------------------------------------------------- */
 
 /* Brings size, mtime and blocks of *e (decoded, scratch memory) into op->res.attr up to date; then next. */
-void op_settle(struct client_op *op, const struct wp_entry *e, void (*next)(struct client_op *op, int err));
-/* Continuations for replies that are an entry: decode, settle, finish. */
-void op_entry_done(struct client_op *op, int err);
+void cl_op_settle(struct client_op *op, const struct wp_entry *e, void (*next)(struct client_op *op, int err));
 
 #endif

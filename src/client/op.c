@@ -12,7 +12,7 @@ static void op_reset(struct client_op *op)
 static void op_grace_over(void *arg);
 static void op_timer_fired(void *arg);
 
-struct client_op *op_new(struct client *c, client_cb *cb, void *arg)
+struct client_op *cl_op_new(struct client *c, client_cb *cb, void *arg)
 {
 	struct client_op *op = list_pop(&c->free_ops, struct client_op, link);
 
@@ -33,6 +33,7 @@ struct client_op *op_new(struct client *c, client_cb *cb, void *arg)
 	list_init(&op->ios);
 	list_init(&op->ios_stalled);
 	list_init(&op->ios_kept);
+	list_init(&op->ios_redo);
 	list_append(&c->ops, &op->link);
 	if (c->m->op_timeout_ms)
 		op->deadline_ns = env_mono_ns(c->env) + c->m->op_timeout_ms * NSEC_PER_MSEC;
@@ -40,21 +41,21 @@ struct client_op *op_new(struct client *c, client_cb *cb, void *arg)
 	return op;
 }
 
-void op_cred(struct client_op *op, const struct client_cred *cred)
+void cl_op_cred(struct client_op *op, const struct client_cred *cred)
 {
 	op->cred = *cred;
 }
 
-void op_set_file(struct client_op *op, struct client_file *f)
+void cl_op_set_file(struct client_op *op, struct client_file *f)
 {
 	client_file_ref(f);
 	op->file = f;
 }
 
-void op_set_grant(struct client_op *op, struct grant *g)
+void cl_op_set_grant(struct client_op *op, struct grant *g)
 {
 	if (op->grant)
-		grant_unref(op->grant);
+		cl_grant_unref(op->grant);
 	op->grant = g;
 }
 
@@ -65,12 +66,13 @@ static void op_free(struct client_op *op)
 	weft_assert(!(op->flags & (OP_CALLING | OP_QUEUED)) && !op->ios_pending && !op->has_slot);
 	env_timer_cancel(c->env, &op->grace);
 	env_timer_cancel(c->env, &op->timer);
-	ios_free_kept(op);
-	op_set_grant(op, NULL);
+	cl_ios_free_kept(op);
+	cl_op_set_grant(op, NULL);
 	if (op->file)
 		client_file_unref(op->file);
 	free(op->groups);
 	free(op->iov_heap);
+	free(op->settle);
 	free(op->priv);
 	OBJ_FINI(op);
 	list_del(&op->link);
@@ -82,37 +84,51 @@ static void op_free(struct client_op *op)
 	}
 }
 
-/* Nobody waits for the result any more: what it holds is given back. */
+/* Nobody wants the result: what it holds is given back. */
 static void op_drop_result(struct client_op *op)
 {
-	if (op->res.file && !op->err)
-		client_release(op->c, op->res.file, NULL, NULL);
+	struct client_file *f = op->res.file;
+
 	op->res.file = NULL;
+	if (f && op->c->freeing)
+		client_file_unref(f);
+	else if (f)
+		client_release(op->c, f, NULL, NULL);
 }
 
 static void op_complete(struct client_op *op)
 {
-	if (op->flags & OP_ANSWERED)
+	if (op->err || (op->flags & OP_ANSWERED))
 		op_drop_result(op);
-	else if (op->cb)
+	if (op->cb && !(op->flags & OP_ANSWERED))
 		op->cb(op->arg, op->err, &op->res);
 	op_free(op);
 }
 
-void op_finish_task(void *arg)
+void cl_op_run_finished(struct client *c)
 {
-	struct client *c = arg;
 	struct list now = LIST_INIT(now);
 	struct client_op *op;
 
-	OBJ_CHECK(c, CLIENT_MAGIC);
-	c->finish_posted = false;
 	list_splice(&now, &c->finished);
 	while ((op = list_pop(&now, struct client_op, link)))
 		op_complete(op);
 }
 
-void op_finish(struct client_op *op, int err)
+void cl_op_finish_task(void *arg)
+{
+	struct client *c = arg;
+
+	OBJ_CHECK(c, CLIENT_MAGIC);
+	c->finish_posted = false;
+	if (c->freeing) { /* client_free left the memory to the posted task */
+		free(c);
+		return;
+	}
+	cl_op_run_finished(c);
+}
+
+void cl_op_finish(struct client_op *op, int err)
 {
 	struct client *c = op->c;
 
@@ -135,12 +151,12 @@ void op_finish(struct client_op *op, int err)
 	}
 }
 
-void op_done(struct client_op *op, int err)
+void cl_op_done(struct client_op *op, int err)
 {
-	op_finish(op, err);
+	cl_op_finish(op, err);
 }
 
-bool op_going(struct client_op *op)
+bool cl_op_going(struct client_op *op)
 {
 	int err = op->abort_err;
 
@@ -151,7 +167,7 @@ bool op_going(struct client_op *op)
 	if (!err && op->c->shut && !(op->flags & OP_INTERNAL))
 		err = -ESHUTDOWN;
 	if (err)
-		op_finish(op, err);
+		cl_op_finish(op, err);
 	return !err;
 }
 
@@ -165,8 +181,12 @@ static void op_timer_fired(void *arg)
 	op->timer_next(op);
 }
 
-void op_pause(struct client_op *op, uint32_t delay_ms, void (*next)(struct client_op *op))
+void cl_op_pause(struct client_op *op, uint32_t delay_ms, void (*next)(struct client_op *op))
 {
+	if (op->c->freeing) {
+		cl_op_finish(op, -ECANCELED);
+		return;
+	}
 	op->timer_next = next;
 	op->flags |= OP_PAUSED;
 	env_timer_in(op->c->env, &op->timer, delay_ms * NSEC_PER_MSEC);
@@ -174,21 +194,21 @@ void op_pause(struct client_op *op, uint32_t delay_ms, void (*next)(struct clien
 
 /* ---- cancellation ------------------------------------------------------------------------------------------------------------- */
 
-void op_abort(struct client_op *op, int err)
+void cl_op_abort(struct client_op *op, int err)
 {
 	if ((op->flags & OP_FINISHED) || op->abort_err)
 		return;
 	op->abort_err = err;
 	if (op->child)
-		op_abort(op->child, err);
+		cl_op_abort(op->child, err);
 	if (op->flags & OP_QUEUED) {
 		list_del(&op->queue);
 		op->flags &= ~(uint32_t)OP_QUEUED;
-		op_finish(op, err);
+		cl_op_finish(op, err);
 	} else if (op->flags & OP_PAUSED) {
 		env_timer_cancel(op->c->env, &op->timer);
 		op->flags &= ~(uint32_t)OP_PAUSED;
-		op_finish(op, err);
+		cl_op_finish(op, err);
 	} else if (op->has_slot) {
 		/* The slot stays taken until its request has an answer: the server may execute it any time until then, and a later
 		 * request in the same slot could overtake it. The caller is told now. */
@@ -198,7 +218,7 @@ void op_abort(struct client_op *op, int err)
 	} else if (op->flags & OP_CALLING) {
 		rpc_call_cancel(&op->call);
 	} else if (op->ios_pending) {
-		ios_abort(op);
+		cl_ios_abort(op);
 	}
 }
 
@@ -208,7 +228,7 @@ static void op_grace_over(void *arg)
 
 	OBJ_CHECK(op, OP_MAGIC);
 	op->flags |= OP_ASYNC;
-	op_abort(op, -EINTR);
+	cl_op_abort(op, -EINTR);
 }
 
 void client_cancel(struct client *c, struct client_op *op)
@@ -239,7 +259,7 @@ void client_cancel_all(struct client *c, bool shut)
 	}
 }
 
-void op_pool_done(struct client *c)
+void cl_op_pool_done(struct client *c)
 {
 	struct client_op *op;
 

@@ -28,8 +28,15 @@ static void mdt_ping(void *arg);
 static void mdt_woken(void *arg)
 {
 	struct mdt *t = arg;
+	bool dead;
 
-	if (t->conn)
+	pthread_mutex_lock(&t->m->lock);
+	t->wake_posted = false;
+	dead = t->dead;
+	pthread_mutex_unlock(&t->m->lock);
+	if (dead)
+		free(t);
+	else if (t->conn)
 		attach_start(t);
 }
 
@@ -38,15 +45,19 @@ static void session_wake(struct session *s)
 {
 	struct mdt *t;
 
-	while ((t = list_pop(&s->waiting, struct mdt, wait)))
-		env_post(t->c->env, &t->wake);
+	while ((t = list_pop(&s->waiting, struct mdt, wait))) {
+		if (!t->wake_posted)
+			env_post(t->c->env, &t->wake);
+		t->wake_posted = true;
+	}
 }
 
-void mdt_init_session(struct mdt *t)
+void cl_mdt_init_session(struct mdt *t)
 {
 	struct client_mount *m = t->c->m;
 	struct session *s;
 
+	t->m = m;
 	pthread_mutex_lock(&m->lock);
 	list_each(s, &m->sessions, link) {
 		if (s->target == t->target)
@@ -66,21 +77,16 @@ void mdt_init_session(struct mdt *t)
 	t->ping_timer.arg = t;
 }
 
-void mdt_detach_wait(struct mdt *t)
+void cl_mdt_detach_wait(struct mdt *t)
 {
 	pthread_mutex_lock(&t->c->m->lock);
 	list_del(&t->wait);
 	pthread_mutex_unlock(&t->c->m->lock);
 }
 
-bool file_stale(struct client_file *f)
+bool cl_file_stale(struct client_file *f)
 {
-	bool stale;
-
-	pthread_mutex_lock(&f->m->lock);
-	stale = f->session_gen != f->session->gen;
-	pthread_mutex_unlock(&f->m->lock);
-	return stale;
+	return f->session_gen != atomic_load_explicit(&f->session->gen, memory_order_relaxed);
 }
 
 /* ---- pings ------------------------------------------------------------------------------------------------------------------------- */
@@ -157,7 +163,7 @@ static void attach_ready(struct mdt *t, uint64_t boot_epoch)
 	rpc_peer_ready(t->peer, conn, 0);
 	if (!env_timer_armed(&t->ping_timer) && !t->ping_busy)
 		mdt_ping_arm(t);
-	mdt_submit_queue(t);
+	cl_mdt_submit_queue(t);
 }
 
 /* With -WEFT_ENOSESSION the calls that were sent in the session fail; the next connection opens a new one. */
@@ -341,7 +347,7 @@ static void session_lost(struct mdt *t, uint64_t id)
 	if (s->id == id && s->state == SESSION_OPEN) {
 		log_notice("client", "metadata target %u has evicted us: open files and locks there are lost", t->target);
 		s->id = 0;
-		s->gen++;
+		atomic_fetch_add(&s->gen, 1);
 		s->state = SESSION_NONE;
 		t->c->stats.sessions_lost++;
 	}
@@ -408,14 +414,33 @@ static void attach_start(struct mdt *t)
 	}
 }
 
-void mdt_attach(void *arg, struct rpc_peer *peer, struct rpc_conn *conn)
+void cl_mdt_attach(void *arg, struct rpc_peer *peer, struct rpc_conn *conn)
 {
 	struct mdt *t = arg;
 
 	weft_assert(t->peer == peer || !t->peer);
 	/* A connection that died while it waited for another reactor is simply replaced. */
-	mdt_detach_wait(t);
+	cl_mdt_detach_wait(t);
+	if (t->conn)
+		attach_failed(t, -ECONNRESET);
 	reclaim_free(t);
 	t->conn = conn;
 	attach_start(t);
+}
+
+void cl_mdt_free(struct mdt *t)
+{
+	bool posted;
+
+	env_timer_cancel(t->c->env, &t->ping_timer);
+	reclaim_free(t);
+	free(t->free_slots);
+	t->free_slots = NULL;
+	pthread_mutex_lock(&t->m->lock);
+	list_del(&t->wait);
+	posted = t->wake_posted;
+	t->dead = true;
+	pthread_mutex_unlock(&t->m->lock);
+	if (!posted) /* otherwise the task is the last to see it */
+		free(t);
 }

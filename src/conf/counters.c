@@ -1,32 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 #include "conf/counters.h"
 
-#include "proto/codec.h"
 #include "weft_proto.h"
 
-#define COUNTERS_MAX 1024u /* of the COUNTERS reply */
-#define COUNTER_NAME_MAX 64u
-
-static void encode_one(struct wp_enc *e, const char *prefix, const struct counter_info *info, uint64_t value)
+unsigned counters_rows(const struct counter_info *info, const uint64_t *values, struct wp_counter *rows, unsigned max)
 {
-	char name[COUNTER_NAME_MAX + 1];
+	unsigned n = 0;
 
-	snprintf(name, sizeof(name), "%s%s", prefix, info->name);
-	wp_counter_enc(e, &(struct wp_counter){ .name = wp_str(name), .value = value, .unit = wp_str(info->unit) });
-}
-
-void counters_encode(struct wp_enc *e, const struct counter_set *sets, unsigned n)
-{
-	uint32_t count = 0, left;
-
-	for (unsigned i = 0; i < n; i++)
-		for (const struct counter_info *c = sets[i].info; c->name; c++)
-			count++;
-	left = count = MIN(count, COUNTERS_MAX);
-	wp_enc_count(e, count, COUNTERS_MAX); /* as an encoded struct wp_counters_rep, without making the array first */
-	for (unsigned i = 0; i < n; i++)
-		for (unsigned k = 0; sets[i].info[k].name && left; k++, left--)
-			encode_one(e, sets[i].prefix, &sets[i].info[k], sets[i].values[k]);
+	for (; info[n].name && n < max; n++)
+		rows[n] = (struct wp_counter){ .name = wp_str(info[n].name), .value = values[n], .unit = wp_str(info[n].unit) };
+	return n;
 }
 
 void counters_document(struct buf *b, const struct counter_info *info)

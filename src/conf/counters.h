@@ -38,17 +38,10 @@ struct counter_info {
 #define COUNTERS_ROW(id, name, unit, kind, help) { name, unit, help, COUNTER_##kind },
 #define COUNTERS_END { NULL, NULL, NULL, COUNTER_TOTAL }
 
-struct wp_enc;
+struct wp_counter;
 
-/* One group of values under a prefix ("" or "meta0."): what a COUNTERS reply is made of. */
-struct counter_set {
-	const char *prefix;
-	const struct counter_info *info;
-	const uint64_t *values;
-};
-
-/* Encodes the reply of the COUNTERS message from the sets. */
-void counters_encode(struct wp_enc *e, const struct counter_set *sets, unsigned n);
+/* Rows for the COUNTERS message (see rpc_node_set_counters): fills up to max and returns their number. Names point into info. */
+unsigned counters_rows(const struct counter_info *info, const uint64_t *values, struct wp_counter *rows, unsigned max);
 /* Rows for manuals: "name | unit | kind | help" as Markdown. */
 void counters_document(struct buf *b, const struct counter_info *info);
 

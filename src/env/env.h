@@ -24,7 +24,7 @@ struct env;
 
 typedef void env_fn(void *arg);
 
-/* ---- timers and tasks --------------------------------------------------------------------------------------------------- */
+/* ---- timers and tasks ---------------------------------------------------------------------------------- */
 
 /* Caller-owned; zero-initialised, then fn and arg set. Must be cancelled before its memory goes away. */
 struct env_timer {
@@ -52,7 +52,7 @@ struct env_work {
 	struct env_work *next; /* private */
 };
 
-/* ---- disk ------------------------------------------------------------------------------------------------------------------- */
+/* ---- disk ---------------------------------------------------------------------------------------------- */
 
 struct env_file;
 
@@ -88,7 +88,7 @@ struct env_stat {
 	bool is_dir;
 };
 
-/* ---- network ---------------------------------------------------------------------------------------------------------------- */
+/* ---- network ------------------------------------------------------------------------------------------- */
 
 /* A connected byte stream and a listening endpoint. Addresses are text: "tcp:HOST:PORT", "tcp:[V6]:PORT", "unix:PATH";
  * port 0 lets the system choose. Simulated: "sim:HOST:PORT". */
@@ -118,7 +118,7 @@ struct env_conn_handler {
 	void (*closed)(void *arg, int err);
 };
 
-/* ---- the ops ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the ops ------------------------------------------------------------------------------------------- */
 
 struct env_ops {
 	const char *name;
@@ -144,9 +144,11 @@ struct env_ops {
 	int (*path_unlink)(struct env *env, const char *path);
 	int (*path_rename)(struct env *env, const char *from, const char *to);
 	int (*path_mkdir)(struct env *env, const char *path, unsigned mode);
-	int (*dir_list)(struct env *env, const char *path, int (*fn)(void *arg, const char *name), void *arg); /* fn: nonzero stops */
+	int (*dir_list)(struct env *env, const char *path, int (*fn)(void *arg, const char *name),
+			void *arg); /* fn: nonzero stops */
 	int (*dir_sync)(struct env *env, const char *path);
-	int (*fs_space)(struct env *env, const char *path, uint64_t *total, uint64_t *free, uint64_t *inodes, uint64_t *inodes_free);
+	int (*fs_space)(struct env *env, const char *path, uint64_t *total, uint64_t *free, uint64_t *inodes,
+			uint64_t *inodes_free);
 
 	int (*listen)(struct env *env, const char *addr, void (*accepted)(void *arg, struct env_conn *c), void *arg,
 		      struct env_listener **ret);
@@ -172,7 +174,7 @@ struct env {
 	const struct env_ops *ops;
 };
 
-/* ---- convenience ---------------------------------------------------------------------------------------------------------------- */
+/* ---- convenience --------------------------------------------------------------------------------------- */
 
 static inline uint64_t env_mono_ns(struct env *e) { return e->ops->mono_ns(e); }
 static inline uint64_t env_wall_ns(struct env *e) { return e->ops->wall_ns(e); }
@@ -184,7 +186,10 @@ static inline uint64_t env_random_u64(struct env *e)
 	env_random(e, &v, sizeof(v));
 	return v;
 }
-static inline void env_timer_arm(struct env *e, struct env_timer *t, uint64_t deadline_ns) { e->ops->timer_arm(e, t, deadline_ns); }
+static inline void env_timer_arm(struct env *e, struct env_timer *t, uint64_t deadline_ns)
+{
+	e->ops->timer_arm(e, t, deadline_ns);
+}
 static inline void env_timer_in(struct env *e, struct env_timer *t, uint64_t delay_ns)
 {
 	e->ops->timer_arm(e, t, env_mono_ns(e) + delay_ns);

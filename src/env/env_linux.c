@@ -124,6 +124,7 @@ int env_linux_new(const struct env_linux_params *p, struct env **ret)
 	list_init(&el->canceled);
 	list_init(&el->conns);
 	list_init(&el->listeners);
+	list_init(&el->polls);
 	el->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (el->wake_fd < 0) {
 		r = -errno;

@@ -19,6 +19,7 @@
 
 struct env_linux_poll {
 	struct env_linux_op op;
+	struct list node; /* el->polls */
 	struct env_linux *el;
 	void (*fn)(void *arg, unsigned revents); /* NULL: stopped */
 	void *arg;
@@ -28,7 +29,7 @@ struct env_linux_poll {
 	bool failed; /* fd cannot be polled */
 };
 
-/* ---- set-up ------------------------------------------------------------------------------------------------------------------ */
+/* ---- set-up -------------------------------------------------------------------------------------------------------------- */
 
 /* The best first: what an older kernel does not know is left out in the next. */
 static const unsigned setup_flags[] = {
@@ -76,23 +77,21 @@ static void ring_enable(struct env_linux *el)
 	int r;
 
 	el->enabled = true;
+	el->owner = gettid();
 	if (el->ring_flags & IORING_SETUP_R_DISABLED) {
 		/* liburing 2.3 declares a function for this, but does not export it */
 		r = (int)syscall(__NR_io_uring_register, el->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 		weft_assert(r == 0);
 	}
-	/* saves a look-up of the descriptor in each call; not offered by older kernels */
-	if (io_uring_register_ring_fd(&el->ring) == 1)
-		el->enter_flags |= IORING_ENTER_REGISTERED_RING;
 }
 
-/* ---- submission ---------------------------------------------------------------------------------------------------------------- */
+/* ---- submission ---------------------------------------------------------------------------------------------------------- */
 
 static int enter(struct env_linux *el, unsigned min_complete, bool get_events, struct __kernel_timespec *ts)
 {
 	struct io_uring_getevents_arg arg = { .sigmask_sz = _NSIG / 8, .ts = (uintptr_t)ts };
 	struct io_uring_sq *sq = &el->ring.sq;
-	unsigned n, flags = el->enter_flags;
+	unsigned n, flags;
 	long r;
 
 	if (unlikely(!el->enabled))
@@ -104,9 +103,9 @@ static int enter(struct env_linux *el, unsigned min_complete, bool get_events, s
 		return 0;
 	if (!(flags & IORING_ENTER_GETEVENTS)) {
 		flags &= ~IORING_ENTER_EXT_ARG;
-		r = syscall(__NR_io_uring_enter, el->ring.enter_ring_fd, n, 0, flags, NULL, _NSIG / 8);
+		r = syscall(__NR_io_uring_enter, el->ring.ring_fd, n, 0, flags, NULL, _NSIG / 8);
 	} else {
-		r = syscall(__NR_io_uring_enter, el->ring.enter_ring_fd, n, min_complete, flags, &arg, sizeof(arg));
+		r = syscall(__NR_io_uring_enter, el->ring.ring_fd, n, min_complete, flags, &arg, sizeof(arg));
 	}
 	return r < 0 ? -errno : (int)r;
 }
@@ -215,7 +214,7 @@ void env_linux_cancel(struct env *env, struct env_linux_op *op)
 	io_uring_prep_cancel(sqe, op, 0);
 }
 
-/* ---- completion ------------------------------------------------------------------------------------------------------------------ */
+/* ---- completion ---------------------------------------------------------------------------------------------------------- */
 
 unsigned ring_reap(struct env_linux *el)
 {
@@ -240,26 +239,27 @@ void ring_done(struct env_linux *el)
 {
 	struct __kernel_timespec ts = { .tv_nsec = 100 * (long long)NSEC_PER_MSEC };
 	uint64_t end = env_mono_ns(&el->env) + FREE_WAIT_NS;
+	/* only its own thread may enter the ring; when that has ended the kernel has cancelled all it could */
+	bool own = !el->enabled || el->owner == gettid();
+	struct env_linux_poll *p;
 	struct io_uring_sqe *sqe;
-	int r;
 
-	if (el->inflight) {
+	if (own && el->inflight) {
 		sqe = env_linux_sqe(&el->env, NULL);
 		io_uring_prep_cancel64(sqe, 0, (int)ASYNC_CANCEL_ALL_ANY);
 	}
-	while (el->inflight && env_mono_ns(&el->env) < end) {
-		r = enter(el, 1, true, &ts);
-		/* the thread that owned the ring has ended: closing cancels then */
-		if (r == -EEXIST || r == -EINVAL || r == -EBADF)
-			break;
+	while (own && el->inflight && env_mono_ns(&el->env) < end) {
+		(void)enter(el, 1, true, &ts);
 		ring_reap(el);
 	}
 	if (el->inflight)
 		log_debug("env", "%zu operations in flight at the end", el->inflight);
 	io_uring_queue_exit(&el->ring);
+	while ((p = list_pop(&el->polls, struct env_linux_poll, node)))
+		free(p);
 }
 
-/* ---- watching descriptors ----------------------------------------------------------------------------------------------------------- */
+/* ---- watching descriptors ------------------------------------------------------------------------------------------------ */
 
 static void poll_submit(struct env_linux_poll *p)
 {
@@ -271,6 +271,12 @@ static void poll_submit(struct env_linux_poll *p)
 		io_uring_prep_poll_multishot(sqe, p->fd, p->events);
 }
 
+static void poll_free(struct env_linux_poll *p)
+{
+	list_del(&p->node);
+	free(p);
+}
+
 static void poll_complete(struct env_linux_op *op, int res, unsigned flags)
 {
 	struct env_linux_poll *p = container_of(op, struct env_linux_poll, op);
@@ -280,31 +286,32 @@ static void poll_complete(struct env_linux_op *op, int res, unsigned flags)
 
 	if (!fn || p->el->freeing) {
 		if (!more)
-			free(p);
+			poll_free(p);
 		return;
 	}
 	if (res < 0) {
-		/* the kernel ends a watch for reasons of its own, such as a full completion queue; anything may have been missed */
+		/* ended for the kernel's own reasons, such as a full completion queue: anything may have been missed */
 		p->failed = res != -ECANCELED;
 		res = (int)p->events;
 	}
 	if (p->once || (!more && p->failed)) {
 		p->fn = NULL;
 		if (p->once)
-			free(p);
+			poll_free(p);
 	} else if (!more) {
 		poll_submit(p);
 	}
 	fn(arg, (unsigned)res);
 }
 
-struct env_linux_poll *ring_poll(struct env_linux *el, int fd, unsigned events, bool once, void (*fn)(void *arg, unsigned revents),
-				 void *arg)
+struct env_linux_poll *ring_poll(struct env_linux *el, int fd, unsigned events, bool once,
+				 void (*fn)(void *arg, unsigned revents), void *arg)
 {
 	struct env_linux_poll *p = NEW(struct env_linux_poll);
 
 	*p = (struct env_linux_poll){ .op = { .complete = poll_complete }, .el = el, .fn = fn, .arg = arg, .fd = fd,
 				      .events = events, .once = once };
+	list_append(&el->polls, &p->node);
 	poll_submit(p);
 	return p;
 }
@@ -321,12 +328,12 @@ void env_linux_poll_stop(struct env_linux_poll *p)
 		return;
 	p->fn = NULL;
 	if (p->failed)
-		free(p); /* no completion will come any more */
+		poll_free(p); /* no completion will come any more */
 	else
 		env_linux_cancel(&p->el->env, &p->op);
 }
 
-/* ---- plain reads ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- plain reads --------------------------------------------------------------------------------------------------------- */
 
 static void read_complete(struct env_linux_op *op, int res, unsigned flags)
 {

@@ -36,19 +36,25 @@ struct options {
 static struct options opt;
 
 static const struct conf_option mount_options[] = {
-	{ "threads", CONF_U64, CONF_FIELD(options, threads), "N", "0", "reactor threads; 0 chooses by the number of processors", 0, THREADS_MAX },
+	{ "threads", CONF_U64, CONF_FIELD(options, threads), "N", "0", "reactor threads; 0 chooses by the number of processors",
+	  0, THREADS_MAX },
 	{ "op-timeout", CONF_DURATION, CONF_FIELD(options, op_timeout_ns), "TIME", "300s",
-	  "an operation that no server answers for so long fails with ETIMEDOUT; 0 waits for ever", 0, 86400ull * NSEC_PER_SEC },
-	{ "noatime", CONF_BOOL, CONF_FIELD(options, noatime), NULL, "no", "reads do not change access times (otherwise as relatime)" },
+	  "an operation that no server answers for so long fails with ETIMEDOUT; 0 waits for ever", 0,
+	  86400ull * NSEC_PER_SEC },
+	{ "noatime", CONF_BOOL, CONF_FIELD(options, noatime), NULL, "no",
+	  "reads do not change access times (otherwise as relatime)" },
 	{ "readdirplus", CONF_BOOL, CONF_FIELD(options, readdirplus), NULL, "no", "fetch attributes with directory entries" },
 	{ "allow-other", CONF_BOOL, CONF_FIELD(options, allow_other), NULL, "no",
 	  "other users may use the mount (always so when root mounts; otherwise needs user_allow_other in /etc/fuse.conf)" },
 	{ "ro", CONF_BOOL, CONF_FIELD(options, ro), NULL, "no", "mount read-only", .flags = CONF_ARG_ONLY },
-	{ "foreground", CONF_BOOL, CONF_FIELD(options, foreground), NULL, "no", "stay in the foreground", .flags = CONF_ARG_ONLY, .letter = 'f' },
-	{ "pid-file", CONF_PATH, CONF_FIELD(options, pid_file), "FILE", NULL, "write the process id to FILE", .flags = CONF_ARG_ONLY },
-	{ "log-file", CONF_PATH, CONF_FIELD(options, log_file), "FILE", NULL, "append messages to FILE instead of standard error" },
-	{ "ready-fd", CONF_U64, CONF_FIELD(options, ready_fd), "N", "0", "write \"ready\" to this descriptor when mounted", 0, 1023,
+	{ "foreground", CONF_BOOL, CONF_FIELD(options, foreground), NULL, "no", "stay in the foreground",
+	  .flags = CONF_ARG_ONLY, .letter = 'f' },
+	{ "pid-file", CONF_PATH, CONF_FIELD(options, pid_file), "FILE", NULL, "write the process id to FILE",
 	  .flags = CONF_ARG_ONLY },
+	{ "log-file", CONF_PATH, CONF_FIELD(options, log_file), "FILE", NULL,
+	  "append messages to FILE instead of standard error" },
+	{ "ready-fd", CONF_U64, CONF_FIELD(options, ready_fd), "N", "0", "write \"ready\" to this descriptor when mounted", 0,
+	  1023, .flags = CONF_ARG_ONLY },
 	{ 0 },
 };
 
@@ -75,7 +81,7 @@ static struct mount {
 	bool ended;
 } mnt = { .report_fd = -1 };
 
-/* ---- telling whoever started us ------------------------------------------------------------------------------------------------- */
+/* ---- telling whoever started us ------------------------------------------------------------------------ */
 
 /* Goes into the background: the parent stays until the mount is there, and passes the outcome on. */
 static int go_background(void)
@@ -139,7 +145,7 @@ static void report_ready(void)
 	}
 }
 
-/* ---- threads -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- threads ------------------------------------------------------------------------------------------- */
 
 static void stop_thread(void *arg)
 {
@@ -247,7 +253,7 @@ static void start_extra_threads(void)
 	}
 }
 
-/* ---- mounting ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- mounting ------------------------------------------------------------------------------------------ */
 
 static int read_secrets(struct client_params *p)
 {
@@ -307,7 +313,9 @@ static int mount_session(void)
 	if (!mnt.session)
 		return -EINVAL;
 	if (fuse_session_mount(mnt.session, mnt.path) != 0) {
-		log_err("fuse", "cannot mount on %s: is it an empty folder that you own, is /dev/fuse usable, is fusermount3 installed?",
+		log_err("fuse",
+			"cannot mount on %s: is it an empty folder that you own, is /dev/fuse usable, is fusermount3 "
+			"installed?",
 			mnt.path);
 		return -EIO;
 	}
@@ -402,7 +410,9 @@ static int run(void)
 static const struct conf_program program = {
 	.name = "weft-mount",
 	.section = "mount",
-	.about = "Mounts a Weft file system through FUSE. Also found by mount(8): mount -t weft SOURCE PATH, where SOURCE is the management "
+	.synopsis = "[OPTION]... PATH",
+	.about = "Mounts a Weft file system through FUSE. Also found by mount(8): mount -t weft SOURCE PATH, where SOURCE is "
+		 "the management "
 		 "daemon (HOST:PORT) or a configuration file.",
 	.tables = { &common_table, &mount_table },
 	.args = "PATH",

@@ -7,9 +7,9 @@
 static const char *const kernel_options[] = { "rw",	  "suid",   "nosuid",	 "dev",	     "nodev", "exec", "noexec",
 					      "dirsync", "nonempty", "default_permissions", "sync", "async" };
 /* For mount(8), systemd and init scripts: nothing to do. */
-static const char *const outer_options[] = { "auto",   "noauto", "user",     "nouser",	   "users",   "owner",	  "group",
-					     "_netdev", "nofail", "defaults", "relatime", "strictatime", "lazytime", "norelatime",
-					     "atime",  "diratime", "nodiratime" };
+static const char *const outer_options[] = { "auto",	 "noauto",     "user",	 "nouser",   "users",	  "owner",
+					     "group",	 "_netdev",    "nofail", "defaults", "relatime",  "strictatime",
+					     "lazytime", "norelatime", "atime",	 "diratime", "nodiratime" };
 
 static char taken[1024];
 
@@ -23,7 +23,8 @@ static bool is_one_of(const char *option, const char *const *names, size_t n)
 
 bool mountopts_foreign(void *arg, const char *option)
 {
-	if (is_one_of(option, outer_options, ARRAY_SIZE(outer_options)) || !strncmp(option, "x-", 2) || !strncmp(option, "comment=", 8))
+	if (is_one_of(option, outer_options, ARRAY_SIZE(outer_options)) || !strncmp(option, "x-", 2) ||
+	    !strncmp(option, "comment=", 8))
 		return true;
 	if (!is_one_of(option, kernel_options, ARRAY_SIZE(kernel_options)))
 		return false;
@@ -40,12 +41,12 @@ int mountopts_add(struct fuse_args *args, bool allow_other, bool ro)
 	bool root = allow_other;
 
 	/* Root's mounts honour device nodes and set-id bits, as any disk's would; taken may say otherwise. */
-	text = xasprintf("fsname=weft,subtype=weft%s%s%s%s", allow_other ? ",allow_other" : "", root ? ",dev,suid" : "", ro ? ",ro" : "",
-			 taken);
+	text = xasprintf("fsname=weft,subtype=weft%s%s%s%s", allow_other ? ",allow_other" : "", root ? ",dev,suid" : "",
+			 ro ? ",ro" : "", taken);
 	return fuse_opt_add_arg(args, "-o") || fuse_opt_add_arg(args, text) ? -ENOMEM : 0;
 }
 
-/* ---- mount.weft ------------------------------------------------------------------------------------------------------------------ */
+/* ---- mount.weft ---------------------------------------------------------------------------------------- */
 
 bool mountopts_is_helper(const char *argv0)
 {
@@ -90,7 +91,8 @@ char **mountopts_from_helper(int *argc, char **argv)
 		}
 	}
 	if (!source || !path) {
-		fprintf(stderr, "usage: mount.weft SOURCE PATH [-o OPTIONS]; SOURCE is HOST:PORT of the management daemon or a configuration file\n");
+		fprintf(stderr, "usage: mount.weft SOURCE PATH [-o OPTIONS]; SOURCE is HOST:PORT of the management daemon or a "
+				"configuration file\n");
 		free(out);
 		return NULL;
 	}

@@ -20,7 +20,7 @@ void fuse_ops_set_thread(struct fthread *t)
 	list_init(&free_reqs);
 }
 
-/* ---- request contexts ------------------------------------------------------------------------------------------------------------ */
+/* ---- request contexts ---------------------------------------------------------------------------------- */
 
 static void cancel_task(void *arg)
 {
@@ -124,7 +124,7 @@ void *freq_room(struct freq *f, size_t size)
 	return chan_buf_room(f->keep, size);
 }
 
-/* ---- numbers and attributes --------------------------------------------------------------------------------------------------------- */
+/* ---- numbers and attributes ---------------------------------------------------------------------------- */
 
 struct wp_fid fid_of(fuse_ino_t ino)
 {
@@ -155,7 +155,7 @@ void stat_of(const struct wp_attr *a, struct stat *st)
 	st->st_ctim = ts_of(a->ctime);
 }
 
-/* ---- shared completions ---------------------------------------------------------------------------------------------------------------- */
+/* ---- shared completions -------------------------------------------------------------------------------- */
 
 void done_err(void *arg, int err, const struct client_res *res) { freq_end(arg, err); }
 
@@ -190,14 +190,16 @@ void done_attr(void *arg, int err, const struct client_res *res)
 	freq_free(f);
 }
 
-/* ---- the table ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the table ----------------------------------------------------------------------------------------- */
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
-	static const unsigned wanted[] = { FUSE_CAP_POSIX_LOCKS, FUSE_CAP_FLOCK_LOCKS, FUSE_CAP_ATOMIC_O_TRUNC, FUSE_CAP_EXPORT_SUPPORT,
-					   FUSE_CAP_DONT_MASK,	 FUSE_CAP_ASYNC_READ,  FUSE_CAP_ASYNC_DIO,	FUSE_CAP_PARALLEL_DIROPS };
-	static const unsigned refused[] = { FUSE_CAP_WRITEBACK_CACHE, FUSE_CAP_POSIX_ACL, FUSE_CAP_SPLICE_READ, FUSE_CAP_SPLICE_WRITE,
-					    FUSE_CAP_SPLICE_MOVE, FUSE_CAP_READDIRPLUS, FUSE_CAP_READDIRPLUS_AUTO };
+	static const unsigned wanted[] = { FUSE_CAP_POSIX_LOCKS,    FUSE_CAP_FLOCK_LOCKS,    FUSE_CAP_ATOMIC_O_TRUNC,
+					   FUSE_CAP_EXPORT_SUPPORT, FUSE_CAP_DONT_MASK,	     FUSE_CAP_ASYNC_READ,
+					   FUSE_CAP_ASYNC_DIO,	    FUSE_CAP_PARALLEL_DIROPS };
+	static const unsigned refused[] = { FUSE_CAP_WRITEBACK_CACHE, FUSE_CAP_POSIX_ACL,   FUSE_CAP_SPLICE_READ,
+					    FUSE_CAP_SPLICE_WRITE,    FUSE_CAP_SPLICE_MOVE, FUSE_CAP_READDIRPLUS,
+					    FUSE_CAP_READDIRPLUS_AUTO };
 
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
 		conn->want |= conn->capable & wanted[i];

@@ -30,7 +30,7 @@ struct fuse_ops_config {
 };
 extern struct fuse_ops_config fuse_ops_config;
 
-/* ---- inside src/fuse ---------------------------------------------------------------------------------------------------------- */
+/* ---- inside src/fuse ----------------------------------------------------------------------------------- */
 
 #define FREQ_MAGIC 0x66726571u
 #define FREQ_NAMES (2 * (WP_NAME_MAX + 1))

@@ -9,7 +9,7 @@
 #define KERNEL_FMODE_EXEC 0x20 /* __FMODE_EXEC reaches us in the open flags of an execve */
 #define INIT2_DIRECT_IO_ALLOW_MMAP (1ull << 36)
 
-/* ---- open, create, release ------------------------------------------------------------------------------------------------------- */
+/* ---- open, create, release ----------------------------------------------------------------------------- */
 
 static uint32_t open_flags(int flags)
 {
@@ -118,7 +118,9 @@ static void flock_dropped(void *arg, int err, const struct client_res *res) { re
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct freq *f = freq_new(req);
-	struct client_lock lock = { .kind = WP_LOCK_KIND_FLOCK, .type = WP_LOCK_TYPE_UNLOCK, .owner = fi->lock_owner, .end = UINT64_MAX };
+	struct client_lock lock = {
+		.kind = WP_LOCK_KIND_FLOCK, .type = WP_LOCK_TYPE_UNLOCK, .owner = fi->lock_owner, .end = UINT64_MAX
+	};
 
 	f->file = file_of(fi);
 	if (fi->flock_release)
@@ -127,7 +129,7 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		release_file(f);
 }
 
-/* ---- data ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- data ---------------------------------------------------------------------------------------------- */
 
 static void read_done(void *arg, int err, const struct client_res *res)
 {
@@ -232,7 +234,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in, struct 
 				  MIN(len, (size_t)UINT32_MAX & ~(size_t)4095), write_done, f);
 }
 
-/* ---- locks ------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- locks --------------------------------------------------------------------------------------------- */
 
 static uint8_t lock_type(int type)
 {

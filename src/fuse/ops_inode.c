@@ -84,7 +84,7 @@ void op_statfs(fuse_req_t req, fuse_ino_t ino)
 	f->op = client_statfs(freq_client(f), statfs_done, f);
 }
 
-/* ---- extended attributes ---------------------------------------------------------------------------------------------------------- */
+/* ---- extended attributes ------------------------------------------------------------------------------- */
 
 /* The caller first asks for the size with room 0. */
 static void value_done(void *arg, int err, const struct client_res *res)
@@ -124,7 +124,8 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 	freq_keep(f);
 	if (special_setxattr(f, name, value, size))
 		return;
-	f->op = client_setxattr(freq_client(f), &f->cred, &f->fid, freq_name(f, name), value, size, (uint32_t)flags, done_err, f);
+	f->op = client_setxattr(freq_client(f), &f->cred, &f->fid, freq_name(f, name), value, size, (uint32_t)flags, done_err,
+				f);
 }
 
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)

@@ -34,7 +34,8 @@ void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 	struct freq *f = freq_new(req);
 
 	f->fid = fid_of(parent);
-	f->op = client_mkdir(freq_client(f), &f->cred, &f->fid, freq_name(f, name), mode, fuse_req_ctx(req)->umask, done_entry, f);
+	f->op = client_mkdir(freq_client(f), &f->cred, &f->fid, freq_name(f, name), mode, fuse_req_ctx(req)->umask, done_entry,
+			     f);
 }
 
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -79,7 +80,8 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 	f = freq_new(req);
 	f->fid = fid_of(parent);
 	f->fid2 = fid_of(newparent);
-	f->op = client_rename(freq_client(f), &f->cred, &f->fid, freq_name(f, name), &f->fid2, freq_name(f, newname), wire, done_err, f);
+	f->op = client_rename(freq_client(f), &f->cred, &f->fid, freq_name(f, name), &f->fid2, freq_name(f, newname), wire,
+			      done_err, f);
 }
 
 void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
@@ -112,7 +114,7 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino)
 	f->op = client_readlink(freq_client(f), &f->fid, readlink_done, f);
 }
 
-/* ---- directories ----------------------------------------------------------------------------------------------------------------- */
+/* ---- directories --------------------------------------------------------------------------------------- */
 
 static void opendir_done(void *arg, int err, const struct client_res *res)
 {

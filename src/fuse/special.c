@@ -37,8 +37,10 @@ static json_t *objects_json(const struct wp_fid *fid, const struct wp_component 
 	json_t *objects = json_array();
 
 	for (uint32_t i = 0; i < c->targets_n; i++)
-		json_array_append_new(objects, json_pack("{s:i, s:I, s:o}", "stripe", (int)i, "target", (json_int_t)c->targets[i], "object",
-							 json_sprintf("%016llx-%08x-%x-%x", (unsigned long long)fid->seq, fid->oid, number, i)));
+		json_array_append_new(objects, json_pack("{s:i, s:I, s:o}", "stripe", (int)i, "target",
+							 (json_int_t)c->targets[i], "object",
+							 json_sprintf("%016llx-%08x-%x-%x", (unsigned long long)fid->seq,
+								      fid->oid, number, i)));
 	return objects;
 }
 
@@ -50,12 +52,13 @@ static json_t *layout_json(const struct wp_fid *fid, const struct wp_layout *l)
 	for (uint32_t i = 0; i < l->components_n; i++) {
 		const struct wp_component *c = &l->components[i];
 
-		json_array_append_new(components, json_pack("{s:I, s:I, s:s, s:I, s:I, s:s%, s:o}", "start", (json_int_t)c->start, "end",
-							    c->end >= INT64_MAX ? (json_int_t)-1 : (json_int_t)c->end, "pattern",
-							    c->pattern < ARRAY_SIZE(patterns) ? patterns[c->pattern] : "?", "stripe_size",
-							    (json_int_t)c->stripe_size, "stripe_count", (json_int_t)c->stripe_count, "pool",
-							    c->pool.p ? c->pool.p : "", (size_t)c->pool.len, "objects",
-							    objects_json(fid, c, i)));
+		json_array_append_new(components,
+				      json_pack("{s:I, s:I, s:s, s:I, s:I, s:s%, s:o}", "start", (json_int_t)c->start, "end",
+						c->end >= INT64_MAX ? (json_int_t)-1 : (json_int_t)c->end, "pattern",
+						c->pattern < ARRAY_SIZE(patterns) ? patterns[c->pattern] : "?", "stripe_size",
+						(json_int_t)c->stripe_size, "stripe_count", (json_int_t)c->stripe_count, "pool",
+						c->pool.p ? c->pool.p : "", (size_t)c->pool.len, "objects",
+						objects_json(fid, c, i)));
 	}
 	return json_pack("{s:I, s:o}", "generation", (json_int_t)l->generation, "components", components);
 }
@@ -85,8 +88,8 @@ static void info_done(void *arg, int err, const struct client_res *res)
 		return;
 	}
 	o = json_pack("{s:o, s:o, s:s, s:I, s:I, s:o}", "fid", fid_text(&res->attr.fid), "inode",
-		      json_sprintf("%llu", (unsigned long long)ino_of(&res->attr.fid)), "type", type_name(res->attr.mode), "size",
-		      (json_int_t)res->attr.size, "meta_target", (json_int_t)wp_fid_mdt(&res->attr.fid), "layout",
+		      json_sprintf("%llu", (unsigned long long)ino_of(&res->attr.fid)), "type", type_name(res->attr.mode),
+		      "size", (json_int_t)res->attr.size, "meta_target", (json_int_t)wp_fid_mdt(&res->attr.fid), "layout",
 		      res->layout ? layout_json(&res->attr.fid, res->layout) : json_null());
 	text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	json_decref(o);
@@ -108,7 +111,7 @@ bool special_getxattr(struct freq *f, const char *name, size_t size)
 	return true;
 }
 
-/* ---- weft.layout ----------------------------------------------------------------------------------------------------------------- */
+/* ---- weft.layout --------------------------------------------------------------------------------------- */
 
 static int parse_size(const char *s, uint64_t *ret)
 {
@@ -140,8 +143,9 @@ static int apply_word(struct wp_component *c, const char *word)
 		c->pool = wp_str(word + 5);
 		return 0;
 	}
-	r = !strncmp(word, "stripe_count=", 13) ? parse_size(word + 13, &v) : !strncmp(word, "stripe_size=", 12) ? parse_size(word + 12, &v)
-														     : -EINVAL;
+	r = !strncmp(word, "stripe_count=", 13)	 ? parse_size(word + 13, &v)
+	    : !strncmp(word, "stripe_size=", 12) ? parse_size(word + 12, &v)
+						 : -EINVAL;
 	if (r < 0)
 		return r;
 	if (word[7] == 'c') {

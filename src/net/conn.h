@@ -127,7 +127,7 @@ struct net_msg {
 	bool body_stays;          /* body is valid until done: not copied */
 	const struct iovec *bulk; /* the array may go, the memory stays until done */
 	int bulk_n;
-	/* Always called, later: 0 or why it may not have been sent. Holds a reference to the connection until then. May be NULL. */
+	/* Always called, later: 0 or why it may not have been sent. The connection is referenced until then. May be NULL. */
 	void (*done)(struct net_tx *tx, int err);
 	void *arg;
 };

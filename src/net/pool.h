@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Page-aligned buffers for bulk payloads, in powers of two from a page to WP_BULK_MAX, kept for reuse up to a limit: fresh memory
- * costs a page fault per page. Belongs to one thread.
+ * Page-aligned buffers for bulk payloads, in powers of two from a page to WP_BULK_MAX, kept for reuse up to a limit: fresh
+ * memory costs a page fault per page. Belongs to one thread.
  */
 #ifndef WEFT_NET_POOL_H
 #define WEFT_NET_POOL_H

@@ -61,7 +61,8 @@ int dindex_failed(const struct dindex *x);
 
 int dindex_get(struct dindex *x, const void *key, size_t key_len, struct osd_slice *value) must_check;
 /* First key >= (> if after) the given one. -ENOENT at the end. The slices are valid until the next call. */
-int dindex_seek(struct dindex *x, const void *key, size_t key_len, bool after, struct osd_slice *ret_key, struct osd_slice *value) must_check;
+int dindex_seek(struct dindex *x, const void *key, size_t key_len, bool after, struct osd_slice *ret_key,
+		struct osd_slice *value) must_check;
 
 /* Bytes in memory that are still to be written; bytes LMDB takes. */
 uint64_t dindex_pending(const struct dindex *x);

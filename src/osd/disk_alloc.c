@@ -21,12 +21,12 @@ static void alloc_end(struct dop *op)
 
 		memset(op->edge_block[e] + (from - block), 0, to - from);
 		op->edge_crc[e] = crc32c(0, op->edge_block[e], BLOCK);
-		crc_store(o->disk, o->key, &o->attr, block / BLOCK, 1, &op->edge_crc[e]);
+		dcrc_store(o->disk, o->key, &o->attr, block / BLOCK, 1, &op->edge_crc[e]);
 	}
 	if (zeroes(up))
-		crc_zero(o->disk, o->key, &o->attr, (up->offset + BLOCK - 1) / BLOCK, end / BLOCK);
+		dcrc_zero(o->disk, o->key, &o->attr, (up->offset + BLOCK - 1) / BLOCK, end / BLOCK);
 	dobj_changed(o, extends(up) ? MAX(o->attr.size, end) : o->attr.size);
-	op_end(op, 0);
+	dop_end(op, 0);
 }
 
 static void falloc_step(struct dop *op);
@@ -44,7 +44,7 @@ static void falloc_done(struct env_io *io)
 		op->step = 2;
 		falloc_step(op);
 	} else if (io->result < 0) {
-		op_repair(op, (int)io->result);
+		dop_repair(op, (int)io->result);
 	} else {
 		alloc_end(op);
 	}
@@ -78,7 +78,7 @@ static void alloc_marked(struct dop *op)
 	op->fresh = !op->obj->exists;
 	r = dobj_open(op->obj, true);
 	if (r < 0)
-		op_end(op, r);
+		dop_end(op, r);
 	else
 		falloc_step(op);
 }
@@ -88,7 +88,7 @@ static void alloc_mark(struct dop *op)
 	/* Only what has data can get wrong checksums. */
 	uint64_t end = MIN(op->up->offset + op->up->length, MAX(round_up_pow2(op->old_size, BLOCK), op->up->offset + 1));
 
-	op_mark(op, op->up->offset, end, alloc_marked);
+	dop_mark(op, op->up->offset, end, alloc_marked);
 }
 
 static int alloc_edges(struct dop *op)
@@ -98,17 +98,17 @@ static int alloc_edges(struct dop *op)
 	op->begin = round_down_pow2(begin, BLOCK);
 	op->end = round_up_pow2(end, BLOCK);
 	op->extends = extends(op->up) && end > op->old_size;
-	return zeroes(op->up) ? op_find_edges(op, begin, end) : 0;
+	return zeroes(op->up) ? dop_find_edges(op, begin, end) : 0;
 }
 
-void op_alloc(struct dop *op)
+void dop_alloc(struct dop *op)
 {
 	struct osd_io *up = op->up;
 	struct dobj *o = op->obj;
 	int r = 0;
 
 	if (!o->exists && up->mode == WP_ALLOC_MODE_PUNCH) {
-		op_end(op, 0);
+		dop_end(op, 0);
 		return;
 	}
 	if (up->mode != WP_ALLOC_MODE_PUNCH && !disk_has_room(o->disk, up->length))
@@ -121,9 +121,9 @@ void op_alloc(struct dop *op)
 	if (!r)
 		r = alloc_edges(op);
 	if (r < 0)
-		op_end(op, r);
+		dop_end(op, r);
 	else
-		op_edges(op, alloc_mark);
+		dop_edges(op, alloc_mark);
 }
 
 /* ---- truncate ---------------------------------------------------------------------------------------------------------------------------------- */
@@ -138,18 +138,18 @@ static void truncate_marked(struct dop *op)
 	if (!r)
 		r = env->ops->file_truncate(env, o->file, size);
 	if (r < 0) {
-		op_end(op, r);
+		dop_end(op, r);
 		return;
 	}
 	if (size < op->old_size)
-		crc_zero(o->disk, o->key, &o->attr, (size + BLOCK - 1) / BLOCK, UINT64_MAX);
+		dcrc_zero(o->disk, o->key, &o->attr, (size + BLOCK - 1) / BLOCK, UINT64_MAX);
 	for (unsigned e = 0; e < op->edges; e++) {
 		memset(op->edge_block[e] + size % BLOCK, 0, BLOCK - size % BLOCK);
 		op->edge_crc[e] = crc32c(0, op->edge_block[e], BLOCK);
-		crc_store(o->disk, o->key, &o->attr, op->edge_at[e] / BLOCK, 1, &op->edge_crc[e]);
+		dcrc_store(o->disk, o->key, &o->attr, op->edge_at[e] / BLOCK, 1, &op->edge_crc[e]);
 	}
 	dobj_changed(o, size);
-	op_end(op, 0);
+	dop_end(op, 0);
 }
 
 /* From the lower of the ends: the new last block changes, and what is behind it goes. */
@@ -157,17 +157,17 @@ static void truncate_mark(struct dop *op)
 {
 	uint64_t size = op->up->length;
 
-	op_mark(op, MIN(size, op->old_size), MAX(op->old_size, 1), truncate_marked);
+	dop_mark(op, MIN(size, op->old_size), MAX(op->old_size, 1), truncate_marked);
 }
 
-void op_truncate(struct dop *op)
+void dop_truncate(struct dop *op)
 {
 	struct dobj *o = op->obj;
 	uint64_t size = op->up->length;
 	int r = 0;
 
 	if (!o->exists && !size) {
-		op_end(op, 0);
+		dop_end(op, 0);
 		return;
 	}
 	if (o->exists) {
@@ -176,11 +176,11 @@ void op_truncate(struct dop *op)
 		op->old_size = o->attr.size;
 	}
 	if (!r && size < op->old_size && size % BLOCK)
-		r = op_edge(op, round_down_pow2(size, BLOCK));
+		r = dop_edge(op, round_down_pow2(size, BLOCK));
 	if (r < 0)
-		op_end(op, r);
+		dop_end(op, r);
 	else
-		op_edges(op, truncate_mark);
+		dop_edges(op, truncate_mark);
 }
 
 /* ---- destroy ------------------------------------------------------------------------------------------------------------------------------------ */
@@ -189,7 +189,7 @@ static void destroy_marked(struct dop *op)
 {
 	struct dobj *o = op->obj;
 	struct env *env = o->disk->dev.env;
-	cleanup_free char *path = object_path(o->disk, &o->id);
+	cleanup_free char *path = dobj_path(o->disk, &o->id);
 	int r;
 
 	if (o->file)
@@ -197,18 +197,18 @@ static void destroy_marked(struct dop *op)
 	o->file = NULL;
 	r = env->ops->path_unlink(env, path);
 	if (r < 0 && r != -ENOENT) {
-		op_end(op, r);
+		dop_end(op, r);
 		return;
 	}
-	attr_remove(o->disk, o->key, &o->attr);
+	dattr_remove(o->disk, o->key, &o->attr);
 	o->exists = o->name_durable = o->data_dirty = false;
-	op_end(op, 0);
+	dop_end(op, 0);
 }
 
-void op_destroy(struct dop *op)
+void dop_destroy(struct dop *op)
 {
 	if (!op->obj->exists)
-		op_end(op, 0);
+		dop_end(op, 0);
 	else
-		op_mark(op, 0, 1, destroy_marked);
+		dop_mark(op, 0, 1, destroy_marked);
 }

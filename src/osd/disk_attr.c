@@ -7,7 +7,7 @@
 
 /* ---- names --------------------------------------------------------------------------------------------------------------------------- */
 
-unsigned folder_of(const struct wp_objid *id)
+unsigned dobj_folder(const struct wp_objid *id)
 {
 	uint8_t key[OBJKEY_SIZE];
 
@@ -15,9 +15,9 @@ unsigned folder_of(const struct wp_objid *id)
 	return (unsigned)(hash_bytes(key, sizeof(key), 0) % (FOLDERS * FOLDERS));
 }
 
-char *object_path(const struct disk *d, const struct wp_objid *id)
+char *dobj_path(const struct disk *d, const struct wp_objid *id)
 {
-	unsigned f = folder_of(id);
+	unsigned f = dobj_folder(id);
 
 	return xasprintf("%s/objects/%02x/%02x/%llx-%x-%x-%x-%x", d->path, f / FOLDERS, f % FOLDERS, (unsigned long long)id->fid.seq,
 			 id->fid.oid, id->fid.ver, id->component, id->stripe);
@@ -56,7 +56,7 @@ static void attr_key(uint8_t *k, const uint8_t *key)
 	memcpy(k + 1, key, OBJKEY_SIZE);
 }
 
-int attr_load(struct disk *d, const uint8_t *key, struct dattr *a)
+int dattr_load(struct disk *d, const uint8_t *key, struct dattr *a)
 {
 	uint8_t k[ATTR_KEY_SIZE];
 	struct osd_slice v;
@@ -81,7 +81,7 @@ int attr_load(struct disk *d, const uint8_t *key, struct dattr *a)
 	return 0;
 }
 
-void attr_store(struct disk *d, const uint8_t *key, const struct dattr *a)
+void dattr_store(struct disk *d, const uint8_t *key, const struct dattr *a)
 {
 	uint8_t k[ATTR_KEY_SIZE], v[ATTR_SIZE + 4 * ATTR_CRCS];
 
@@ -96,25 +96,25 @@ void attr_store(struct disk *d, const uint8_t *key, const struct dattr *a)
 	disk_put_u64(d, "used", d->used_blocks); /* in the same generation: the sum is right after a crash, too */
 }
 
-void account(struct disk *d, struct dattr *a, uint64_t blocks)
+void dattr_account(struct disk *d, struct dattr *a, uint64_t blocks)
 {
 	d->used_blocks += blocks - MIN(a->blocks, d->used_blocks + blocks);
 	a->blocks = blocks;
 }
 
-void attr_remove(struct disk *d, const uint8_t *key, struct dattr *a)
+void dattr_remove(struct disk *d, const uint8_t *key, struct dattr *a)
 {
 	uint8_t k[ATTR_KEY_SIZE];
 
-	crc_zero(d, key, a, 0, UINT64_MAX);
+	dcrc_zero(d, key, a, 0, UINT64_MAX);
 	attr_key(k, key);
 	dindex_put(d->index, k, sizeof(k), NULL, 0);
-	account(d, a, 0);
+	dattr_account(d, a, 0);
 	disk_put_u64(d, "used", d->used_blocks);
 	*a = (struct dattr){ 0 };
 }
 
-uint64_t version_next(struct disk *d) { return ++d->version; }
+uint64_t disk_version_next(struct disk *d) { return ++d->version; }
 
 /* ---- checksums in the attributes ------------------------------------------------------------------------------------------------------- */
 
@@ -186,7 +186,7 @@ static void chunk_change(struct disk *d, const uint8_t *key, uint64_t chunk, uns
 	chunk_put(d, key, chunk, all);
 }
 
-int crc_load(struct disk *d, const uint8_t *key, const struct dattr *a, uint64_t first, uint64_t n, uint32_t *crcs)
+int dcrc_load(struct disk *d, const uint8_t *key, const struct dattr *a, uint64_t first, uint64_t n, uint32_t *crcs)
 {
 	uint32_t all[CHUNK_BLOCKS];
 
@@ -208,7 +208,7 @@ int crc_load(struct disk *d, const uint8_t *key, const struct dattr *a, uint64_t
 	return 0;
 }
 
-void crc_store(struct disk *d, const uint8_t *key, struct dattr *a, uint64_t first, uint64_t n, const uint32_t *crcs)
+void dcrc_store(struct disk *d, const uint8_t *key, struct dattr *a, uint64_t first, uint64_t n, const uint32_t *crcs)
 {
 	for (uint64_t b = first, part; b < first + n; b += part, crcs += part) {
 		unsigned in = (unsigned)(b % CHUNK_BLOCKS);
@@ -238,7 +238,7 @@ static bool next_chunk(struct disk *d, const uint8_t *key, uint64_t *chunk)
 	return true;
 }
 
-void crc_zero(struct disk *d, const uint8_t *key, struct dattr *a, uint64_t first, uint64_t end)
+void dcrc_zero(struct disk *d, const uint8_t *key, struct dattr *a, uint64_t first, uint64_t end)
 {
 	if (first >= end)
 		return;

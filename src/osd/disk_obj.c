@@ -68,7 +68,7 @@ static struct dobj *dobj_get(struct disk *d, const struct wp_objid *id, int *err
 	list_init(&o->lru_node);
 	htab_add(&d->objs, &o->node, hash);
 	d->objs_n++;
-	r = attr_load(d, key, &o->attr);
+	r = dattr_load(d, key, &o->attr);
 	o->exists = o->data_dirty = !r;
 	if (r < 0 && r != -ENOENT) {
 		*err = r;
@@ -121,7 +121,7 @@ static int make_folders(struct disk *d, unsigned folder)
 static int open_file(struct dobj *o, int flags)
 {
 	struct disk *d = o->disk;
-	cleanup_free char *path = object_path(d, &o->id);
+	cleanup_free char *path = dobj_path(d, &o->id);
 	struct env *env = d->dev.env;
 	int r = env->ops->file_open(env, path, O_RDWR | flags, 0600, &o->file);
 
@@ -130,7 +130,7 @@ static int open_file(struct dobj *o, int flags)
 		r = env->ops->file_open(env, path, O_RDWR | flags, 0600, &o->file);
 	}
 	if (r == -ENOENT && flags & O_CREAT) {
-		r = make_folders(d, folder_of(&o->id));
+		r = make_folders(d, dobj_folder(&o->id));
 		if (!r)
 			r = env->ops->file_open(env, path, O_RDWR | flags, 0600, &o->file);
 	}
@@ -149,7 +149,7 @@ int dobj_open(struct dobj *o, bool create)
 			return r;
 		log_err("osd", "the file of object 0x%llx:0x%x:%u.%u.%u is gone", (unsigned long long)o->id.fid.seq, o->id.fid.oid,
 			o->id.fid.ver, o->id.component, o->id.stripe);
-		attr_remove(o->disk, o->key, &o->attr);
+		dattr_remove(o->disk, o->key, &o->attr);
 		disk_lost(o->disk);
 		o->exists = false;
 	}
@@ -171,17 +171,17 @@ void dobj_changed(struct dobj *o, uint64_t size)
 	struct env_stat st;
 
 	if (env->ops->file_stat(env, o->file, &st) == 0)
-		account(o->disk, &o->attr, st.blocks);
+		dattr_account(o->disk, &o->attr, st.blocks);
 	o->attr.size = size;
 	o->attr.mtime_ns = MAX(now, o->attr.mtime_ns);
-	o->attr.version = version_next(o->disk);
+	o->attr.version = disk_version_next(o->disk);
 	o->data_dirty = true;
-	attr_store(o->disk, o->key, &o->attr);
+	dattr_store(o->disk, o->key, &o->attr);
 }
 
 /* ---- operations ----------------------------------------------------------------------------------------------------------------------------- */
 
-static struct dop *op_new(struct disk *d)
+static struct dop *dop_new(struct disk *d)
 {
 	struct dop *op = d->spare_ops;
 
@@ -192,7 +192,7 @@ static struct dop *op_new(struct disk *d)
 	return op;
 }
 
-int op_edge(struct dop *op, uint64_t at)
+int dop_edge(struct dop *op, uint64_t at)
 {
 	unsigned i = op->edges;
 
@@ -204,7 +204,7 @@ int op_edge(struct dop *op, uint64_t at)
 	return 0;
 }
 
-static void op_free(struct disk *d, struct dop *op)
+static void dop_free(struct disk *d, struct dop *op)
 {
 	for (unsigned i = 0; i < op->edges; i++)
 		free(op->edge_block[i]);
@@ -253,7 +253,7 @@ static bool may_start(const struct dop *op)
 	return true;
 }
 
-static void op_seek(struct dop *op)
+static void dop_seek(struct dop *op)
 {
 	struct env *env = op->obj->disk->dev.env;
 	struct osd_io *io = op->up;
@@ -262,7 +262,7 @@ static void op_seek(struct dop *op)
 	int r;
 
 	if (!o->exists || io->offset >= o->attr.size) {
-		op_end(op, -ENXIO);
+		dop_end(op, -ENXIO);
 		return;
 	}
 	r = dobj_open(o, false);
@@ -272,7 +272,7 @@ static void op_seek(struct dop *op)
 		r = -ENXIO;
 	if (!r)
 		io->offset = MIN(at, o->attr.size);
-	op_end(op, r == -ENOENT ? -ENXIO : r);
+	dop_end(op, r == -ENOENT ? -ENXIO : r);
 }
 
 static void start(struct dop *op)
@@ -281,31 +281,31 @@ static void start(struct dop *op)
 	op->extends = op->writes && op->up->offset + op->up->length > op->old_size;
 	switch (op->up->op) {
 	case OSD_READ:
-		op_read(op);
+		dop_read(op);
 		return;
 	case OSD_WRITE:
-		op_write(op);
+		dop_write(op);
 		return;
 	case OSD_SYNC:
-		op_sync(op);
+		dop_sync(op);
 		return;
 	case OSD_STAT:
-		op_end(op, op->obj->exists ? 0 : -ENOENT);
+		dop_end(op, op->obj->exists ? 0 : -ENOENT);
 		return;
 	case OSD_SEEK:
-		op_seek(op);
+		dop_seek(op);
 		return;
 	case OSD_TRUNCATE:
-		op_truncate(op);
+		dop_truncate(op);
 		return;
 	case OSD_ALLOC:
-		op_alloc(op);
+		dop_alloc(op);
 		return;
 	case OSD_DESTROY:
-		op_destroy(op);
+		dop_destroy(op);
 		return;
 	}
-	op_end(op, -EINVAL);
+	dop_end(op, -EINVAL);
 }
 
 static void dobj_run(struct dobj *o)
@@ -331,7 +331,7 @@ static void dobj_run(struct dobj *o)
 	}
 }
 
-void op_end(struct dop *op, int err)
+void dop_end(struct dop *op, int err)
 {
 	struct dobj *o = op->obj;
 	struct disk *d = o->disk;
@@ -344,7 +344,7 @@ void op_end(struct dop *op, int err)
 	io->err = err;
 	io->stat = o->exists ? (struct osd_objstat){ a->size, a->blocks, a->version, a->mtime_ns } : (struct osd_objstat){ 0 };
 	list_del(&op->node);
-	op_free(d, op);
+	dop_free(d, op);
 	d->busy--;
 	osd_io_post(d->dev.env, io);
 	dobj_run(o);
@@ -368,7 +368,7 @@ void disk_io(struct osd_dev *dev, struct osd_io *io)
 		osd_io_post(dev->env, io);
 		return;
 	}
-	op = op_new(d);
+	op = dop_new(d);
 	op->up = io;
 	op->obj = o;
 	set_range(op);

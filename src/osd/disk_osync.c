@@ -37,18 +37,18 @@ static void folders_synced(void *arg)
 		free(s->folders[i]);
 	free(s);
 	if (err < 0) {
-		op_end(op, err);
+		dop_end(op, err);
 		return;
 	}
 	op->obj->name_durable = true;
-	op->obj->disk->folder_synced[folder_of(&op->obj->id)] = true;
+	op->obj->disk->folder_synced[dobj_folder(&op->obj->id)] = true;
 	next(op);
 }
 
-void op_name(struct dop *op, void (*next)(struct dop *op))
+void dop_name(struct dop *op, void (*next)(struct dop *op))
 {
 	struct disk *d = op->obj->disk;
-	unsigned f = folder_of(&op->obj->id);
+	unsigned f = dobj_folder(&op->obj->id);
 	struct naming *s;
 
 	if (op->obj->name_durable) {
@@ -70,7 +70,7 @@ void op_name(struct dop *op, void (*next)(struct dop *op))
 
 /* ---- sync -------------------------------------------------------------------------------------------------------------------------------- */
 
-static void sync_end(struct dop *op) { op_end(op, 0); }
+static void sync_end(struct dop *op) { dop_end(op, 0); }
 
 static void data_synced(struct env_io *io)
 {
@@ -81,12 +81,12 @@ static void data_synced(struct env_io *io)
 		log_err("osd", "object 0x%llx:0x%x:%u.%u.%u: syncing: %s", (unsigned long long)o->id.fid.seq, o->id.fid.oid, o->id.fid.ver,
 			o->id.component, o->id.stripe, strerror((int)-io->result));
 		disk_lost(o->disk); /* the kernel reports it once and forgets the pages */
-		op_end(op, (int)io->result);
+		dop_end(op, (int)io->result);
 		return;
 	}
 	if (o->attr.version == op->version)
 		o->data_dirty = false;
-	op_name(op, sync_end);
+	dop_name(op, sync_end);
 }
 
 static void sync_data(void *arg, int err)
@@ -97,7 +97,7 @@ static void sync_data(void *arg, int err)
 	if (!err)
 		err = dobj_open(o, false);
 	if (err < 0) {
-		op_end(op, err == -ENOENT ? 0 : err);
+		dop_end(op, err == -ENOENT ? 0 : err);
 		return;
 	}
 	op->version = o->attr.version;
@@ -105,12 +105,12 @@ static void sync_data(void *arg, int err)
 	env_file_io(o->disk->dev.env, &op->io);
 }
 
-void op_sync(struct dop *op)
+void dop_sync(struct dop *op)
 {
 	struct dobj *o = op->obj;
 
 	if (!o->exists || (!o->data_dirty && o->name_durable)) {
-		op_end(op, 0);
+		dop_end(op, 0);
 		return;
 	}
 	op->wait = (struct dirty_wait){ .done = sync_data, .arg = op };

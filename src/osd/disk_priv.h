@@ -124,19 +124,19 @@ struct dop {
 void disk_put_u64(struct disk *d, const char *name, uint64_t v);
 uint64_t disk_get_u64(struct disk *d, const char *name);
 /* -ENOENT */
-int attr_load(struct disk *d, const uint8_t *key, struct dattr *a) must_check;
-void attr_store(struct disk *d, const uint8_t *key, const struct dattr *a);
+int dattr_load(struct disk *d, const uint8_t *key, struct dattr *a) must_check;
+void dattr_store(struct disk *d, const uint8_t *key, const struct dattr *a);
 /* Attributes and checksums go, the space is accounted. */
-void attr_remove(struct disk *d, const uint8_t *key, struct dattr *a);
+void dattr_remove(struct disk *d, const uint8_t *key, struct dattr *a);
 /* Checksums of n blocks from first on. Changing them changes a, too: attr_store follows. */
-int crc_load(struct disk *d, const uint8_t *key, const struct dattr *a, uint64_t first, uint64_t n, uint32_t *crcs) must_check;
-void crc_store(struct disk *d, const uint8_t *key, struct dattr *a, uint64_t first, uint64_t n, const uint32_t *crcs);
+int dcrc_load(struct disk *d, const uint8_t *key, const struct dattr *a, uint64_t first, uint64_t n, uint32_t *crcs) must_check;
+void dcrc_store(struct disk *d, const uint8_t *key, struct dattr *a, uint64_t first, uint64_t n, const uint32_t *crcs);
 /* Blocks first..end-1 read as zeros. */
-void crc_zero(struct disk *d, const uint8_t *key, struct dattr *a, uint64_t first, uint64_t end);
-uint64_t version_next(struct disk *d);
-void account(struct disk *d, struct dattr *a, uint64_t blocks);
-unsigned folder_of(const struct wp_objid *id);
-char *object_path(const struct disk *d, const struct wp_objid *id);
+void dcrc_zero(struct disk *d, const uint8_t *key, struct dattr *a, uint64_t first, uint64_t end);
+uint64_t disk_version_next(struct disk *d);
+void dattr_account(struct disk *d, struct dattr *a, uint64_t blocks);
+unsigned dobj_folder(const struct wp_objid *id);
+char *dobj_path(const struct disk *d, const struct wp_objid *id);
 
 /* ---- disk_recover.c ------------------------------------------------------------------------------------------------------------------ */
 
@@ -165,28 +165,28 @@ void disk_objs_close(struct disk *d);
 /* The object's file is open afterwards. create: it is made. -ENOENT. */
 int dobj_open(struct dobj *o, bool create) must_check;
 /* The operation ends. */
-void op_end(struct dop *op, int err);
+void dop_end(struct dop *op, int err);
 /* The bytes of the file changed: size, time, version, blocks; stores the attributes. */
 void dobj_changed(struct dobj *o, uint64_t size);
 /* A buffer for edge i of the operation. */
-int op_edge(struct dop *op, uint64_t at) must_check;
+int dop_edge(struct dop *op, uint64_t at) must_check;
 /* Edges of [begin, end): the blocks that it touches in part. */
-int op_find_edges(struct dop *op, uint64_t begin, uint64_t end) must_check;
+int dop_find_edges(struct dop *op, uint64_t begin, uint64_t end) must_check;
 
 /* ---- disk_read.c, disk_write.c, disk_alloc.c, disk_osync.c: one operation -------------------------------------------------------------- */
 
-void op_read(struct dop *op);
-void op_write(struct dop *op);
-void op_truncate(struct dop *op);
-void op_alloc(struct dop *op);
-void op_destroy(struct dop *op);
-void op_sync(struct dop *op);
+void dop_read(struct dop *op);
+void dop_write(struct dop *op);
+void dop_truncate(struct dop *op);
+void dop_alloc(struct dop *op);
+void dop_destroy(struct dop *op);
+void dop_sync(struct dop *op);
 /* Steps of changes: old contents of the edges, verified (next is called, or the operation ends); the dirty list. */
-void op_edges(struct dop *op, void (*next)(struct dop *op));
-void op_mark(struct dop *op, uint64_t begin, uint64_t end, void (*next)(struct dop *op));
+void dop_edges(struct dop *op, void (*next)(struct dop *op));
+void dop_mark(struct dop *op, uint64_t begin, uint64_t end, void (*next)(struct dop *op));
 /* The object's name is durable: next, or the operation ends with an error. */
-void op_name(struct dop *op, void (*next)(struct dop *op));
+void dop_name(struct dop *op, void (*next)(struct dop *op));
 /* After a change that failed half-way: checksums of op's range from the data; then the operation ends with err. */
-void op_repair(struct dop *op, int err);
+void dop_repair(struct dop *op, int err);
 
 #endif

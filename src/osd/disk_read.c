@@ -74,7 +74,7 @@ static void read_done(struct env_io *io)
 	if (err) {
 		log_err("osd", "object 0x%llx:0x%x:%u.%u.%u: reading: %s", (unsigned long long)op->obj->id.fid.seq, op->obj->id.fid.oid,
 			op->obj->id.fid.ver, op->obj->id.component, op->obj->id.stripe, strerror(-err));
-		op_end(op, err);
+		dop_end(op, err);
 		return;
 	}
 	build_iov(op, &s);
@@ -90,7 +90,7 @@ static void read_done(struct env_io *io)
 	err = verify(op, &s);
 	if (!err)
 		op->up->bytes = s.end - s.offset;
-	op_end(op, err);
+	dop_end(op, err);
 }
 
 static int prepare(struct dop *op, const struct span *s)
@@ -103,16 +103,16 @@ static int prepare(struct dop *op, const struct span *s)
 	if (!op->crcs || !op->iov)
 		return -ENOMEM;
 	if (s->offset > s->first)
-		r = op_edge(op, s->first);
+		r = dop_edge(op, s->first);
 	if (!r && s->last > s->end)
-		r = op_edge(op, round_down_pow2(s->end, BLOCK));
+		r = dop_edge(op, round_down_pow2(s->end, BLOCK));
 	if (r < 0)
 		return r;
 	build_iov(op, s);
-	return crc_load(op->obj->disk, op->obj->key, &op->obj->attr, s->first / BLOCK, blocks, op->crcs);
+	return dcrc_load(op->obj->disk, op->obj->key, &op->obj->attr, s->first / BLOCK, blocks, op->crcs);
 }
 
-void op_read(struct dop *op)
+void dop_read(struct dop *op)
 {
 	struct osd_io *up = op->up;
 	struct dobj *o = op->obj;
@@ -120,7 +120,7 @@ void op_read(struct dop *op)
 	int r;
 
 	if (!o->exists || up->offset >= o->attr.size || !up->length) {
-		op_end(op, 0);
+		dop_end(op, 0);
 		return;
 	}
 	r = dobj_open(o, false);
@@ -128,7 +128,7 @@ void op_read(struct dop *op)
 	if (!r)
 		r = prepare(op, &s);
 	if (r < 0) {
-		op_end(op, r == -ENOENT ? 0 : r);
+		dop_end(op, r == -ENOENT ? 0 : r);
 		return;
 	}
 	op->io = (struct env_io){ .op = ENV_IO_READ, .file = o->file, .iov = op->iov, .iov_n = op->iov_n, .offset = s.first,

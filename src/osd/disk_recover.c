@@ -120,7 +120,7 @@ static int rebuild_chunk(struct recovery *rec, struct victim *v, int fd, struct 
 	memset(rec->buf + n, 0, DIRTY_CHUNK_BYTES - (size_t)n);
 	for (unsigned i = 0; i < CHUNK_BLOCKS; i++)
 		crcs[i] = crc32c(0, rec->buf + i * BLOCK, BLOCK);
-	crc_store(rec->disk, v->key, a, chunk * CHUNK_BLOCKS, CHUNK_BLOCKS, crcs);
+	dcrc_store(rec->disk, v->key, a, chunk * CHUNK_BLOCKS, CHUNK_BLOCKS, crcs);
 	rec->bytes += (uint64_t)n;
 	speak(rec);
 	return 0;
@@ -131,7 +131,7 @@ static int rebuild_range(struct recovery *rec, struct victim *v, int fd, struct 
 {
 	uint64_t end = MIN((r.last + 1) * DIRTY_CHUNK_BYTES, round_up_pow2(a->size, DIRTY_CHUNK_BYTES));
 
-	crc_zero(rec->disk, v->key, a, r.first * CHUNK_BLOCKS, (r.last + 1) * CHUNK_BLOCKS);
+	dcrc_zero(rec->disk, v->key, a, r.first * CHUNK_BLOCKS, (r.last + 1) * CHUNK_BLOCKS);
 	for (uint64_t at = r.first * DIRTY_CHUNK_BYTES; at < end; at += DIRTY_CHUNK_BYTES) {
 		off_t data = lseek(fd, (off_t)at, SEEK_DATA);
 		int err;
@@ -158,7 +158,7 @@ static int rebuild(struct recovery *rec, struct victim *v, int fd, struct dattr 
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	/* What is behind the end is gone, whatever is known of it. */
-	crc_zero(d, v->key, a, ((uint64_t)st.st_size + BLOCK - 1) / BLOCK, UINT64_MAX);
+	dcrc_zero(d, v->key, a, ((uint64_t)st.st_size + BLOCK - 1) / BLOCK, UINT64_MAX);
 	a->size = (uint64_t)st.st_size;
 	if (v->remade)
 		r = rebuild_range(rec, v, fd, a, (struct range){ 0, CHUNKS_MAX - 1 });
@@ -167,18 +167,18 @@ static int rebuild(struct recovery *rec, struct victim *v, int fd, struct dattr 
 	if (r < 0)
 		return r;
 	a->mtime_ns = MAX(a->mtime_ns, (uint64_t)st.st_mtim.tv_sec * NSEC_PER_SEC + (uint64_t)st.st_mtim.tv_nsec);
-	a->version = version_next(d);
-	account(d, a, (uint64_t)st.st_blocks);
-	attr_store(d, v->key, a);
+	a->version = disk_version_next(d);
+	dattr_account(d, a, (uint64_t)st.st_blocks);
+	dattr_store(d, v->key, a);
 	return 0;
 }
 
 static int recover_one(struct recovery *rec, struct victim *v)
 {
 	struct disk *d = rec->disk;
-	cleanup_free char *path = object_path(d, &v->id);
+	cleanup_free char *path = dobj_path(d, &v->id);
 	struct dattr a;
-	int fd, r = attr_load(d, v->key, &a);
+	int fd, r = dattr_load(d, v->key, &a);
 	bool known = !r;
 
 	if (r < 0 && r != -ENOENT)
@@ -190,7 +190,7 @@ static int recover_one(struct recovery *rec, struct victim *v)
 		return -errno;
 	if (fd < 0) {
 		if (known)
-			attr_remove(d, v->key, &a);
+			dattr_remove(d, v->key, &a);
 		return 0;
 	}
 	r = rebuild(rec, v, fd, &a);

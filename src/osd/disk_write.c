@@ -29,13 +29,13 @@ static void edge_read(struct env_io *io)
 	uint8_t *block = op->edge_block[op->edge];
 
 	if (io->result < 0) {
-		op_end(op, (int)io->result);
+		dop_end(op, (int)io->result);
 		return;
 	}
 	memset(block + io->result, 0, BLOCK - (size_t)io->result);
 	if (crc32c(0, block, BLOCK) != op->edge_crc[op->edge]) {
 		osd_log_corrupt(&op->obj->id, op->edge_at[op->edge]);
-		op_end(op, -WEFT_ECORRUPT);
+		dop_end(op, -WEFT_ECORRUPT);
 		return;
 	}
 	op->edge++;
@@ -48,10 +48,10 @@ static void next_edge(struct dop *op)
 
 	for (; op->edge < op->edges; op->edge++) {
 		unsigned e = op->edge;
-		int r = crc_load(o->disk, o->key, &o->attr, op->edge_at[e] / BLOCK, 1, &op->edge_crc[e]);
+		int r = dcrc_load(o->disk, o->key, &o->attr, op->edge_at[e] / BLOCK, 1, &op->edge_crc[e]);
 
 		if (r < 0) {
-			op_end(op, r);
+			dop_end(op, r);
 			return;
 		}
 		/* Zeros need not be read. Should they have rotted, the block's new checksum does not match what is there. */
@@ -69,7 +69,7 @@ static void next_edge(struct dop *op)
 	env_file_io(o->disk->dev.env, &op->io);
 }
 
-void op_edges(struct dop *op, void (*next)(struct dop *op))
+void dop_edges(struct dop *op, void (*next)(struct dop *op))
 {
 	op->next = next;
 	next_edge(op);
@@ -82,19 +82,19 @@ static void marked(void *arg, int err)
 	struct dop *op = arg;
 
 	if (err < 0)
-		op_end(op, err);
+		dop_end(op, err);
 	else
 		run_next(op);
 }
 
-void op_mark(struct dop *op, uint64_t begin, uint64_t end, void (*next)(struct dop *op))
+void dop_mark(struct dop *op, uint64_t begin, uint64_t end, void (*next)(struct dop *op))
 {
 	struct disk *d = op->obj->disk;
 	uint64_t last = (MAX(end, begin + 1) - 1) / DIRTY_CHUNK_BYTES;
 	struct dirty_record r = { .obj = op->obj->id, .first = (uint32_t)(begin / DIRTY_CHUNK_BYTES), .last = (uint32_t)last };
 
 	if (last >= CHUNKS_MAX) {
-		op_end(op, -EFBIG);
+		dop_end(op, -EFBIG);
 		return;
 	}
 	r.destroyed = op->up->op == OSD_DESTROY;
@@ -122,7 +122,7 @@ static void repair_read(struct env_io *io)
 		for (uint64_t at = 0; at < len; at += BLOCK) {
 			uint32_t crc = crc32c(0, op->repair + at, BLOCK);
 
-			crc_store(o->disk, o->key, &o->attr, (op->begin + at) / BLOCK, 1, &crc);
+			dcrc_store(o->disk, o->key, &o->attr, (op->begin + at) / BLOCK, 1, &crc);
 		}
 	}
 	op->begin += len;
@@ -136,7 +136,7 @@ static void repair_piece(struct dop *op)
 	if (op->begin >= op->end || !op->repair) {
 		free(op->repair);
 		dobj_changed(op->obj, op->old_size);
-		op_end(op, op->err);
+		dop_end(op, op->err);
 		return;
 	}
 	op->user_iov[0] = (struct iovec){ op->repair, len };
@@ -147,7 +147,7 @@ static void repair_piece(struct dop *op)
 
 static void unmake(struct dobj *o)
 {
-	cleanup_free char *path = object_path(o->disk, &o->id);
+	cleanup_free char *path = dobj_path(o->disk, &o->id);
 	struct env *env = o->disk->dev.env;
 
 	env->ops->file_close(env, o->file);
@@ -160,7 +160,7 @@ static void unmake(struct dobj *o)
  * Of the blocks that were to be written some are new, some old, some torn. None was acknowledged, so any of that is right, but it must
  * be readable.
  */
-void op_repair(struct dop *op, int err)
+void dop_repair(struct dop *op, int err)
 {
 	struct dobj *o = op->obj;
 	struct env *env = o->disk->dev.env;
@@ -170,7 +170,7 @@ void op_repair(struct dop *op, int err)
 	op->err = err;
 	if (op->fresh) {
 		unmake(o);
-		op_end(op, err);
+		dop_end(op, err);
 		return;
 	}
 	if (op->extends)
@@ -182,7 +182,7 @@ void op_repair(struct dop *op, int err)
 
 /* ---- write ------------------------------------------------------------------------------------------------------------------------------------ */
 
-static void write_end(struct dop *op) { op_end(op, 0); }
+static void write_end(struct dop *op) { dop_end(op, 0); }
 
 static void store_crcs(struct dop *op)
 {
@@ -196,9 +196,9 @@ static void store_crcs(struct dop *op)
 	if (op->edges && op->edge_at[op->edges - 1] == (first + n - 1) * BLOCK && n > skip)
 		n--;
 	if (n > skip)
-		crc_store(o->disk, o->key, &o->attr, first + skip, n - skip, up->crcs + skip);
+		dcrc_store(o->disk, o->key, &o->attr, first + skip, n - skip, up->crcs + skip);
 	for (unsigned e = 0; e < op->edges; e++)
-		crc_store(o->disk, o->key, &o->attr, op->edge_at[e] / BLOCK, 1, &op->edge_crc[e]);
+		dcrc_store(o->disk, o->key, &o->attr, op->edge_at[e] / BLOCK, 1, &op->edge_crc[e]);
 }
 
 static void data_written(struct env_io *io)
@@ -208,15 +208,15 @@ static void data_written(struct env_io *io)
 	struct dobj *o = op->obj;
 
 	if (io->result < 0) {
-		op_repair(op, (int)io->result);
+		dop_repair(op, (int)io->result);
 		return;
 	}
 	store_crcs(op);
 	dobj_changed(o, MAX(o->attr.size, up->offset + up->length));
 	if (up->stable)
-		op_name(op, write_end);
+		dop_name(op, write_end);
 	else
-		op_end(op, 0);
+		dop_end(op, 0);
 }
 
 static void write_data(struct dop *op)
@@ -227,7 +227,7 @@ static void write_data(struct dop *op)
 
 	op->iov = n <= IOV_INLINE ? op->iov_inline : malloc(sizeof(*op->iov) * (size_t)n);
 	if (!op->iov) {
-		op_end(op, -ENOMEM);
+		dop_end(op, -ENOMEM);
 		return;
 	}
 	memcpy(op->iov, up->iov, sizeof(*op->iov) * (size_t)n);
@@ -245,7 +245,7 @@ static void write_marked(struct dop *op)
 	op->fresh = !o->exists;
 	r = dobj_open(o, true);
 	if (r < 0) {
-		op_end(op, r);
+		dop_end(op, r);
 		return;
 	}
 	op->next = write_data;
@@ -268,7 +268,7 @@ static void merge_edges(struct dop *op)
 		iovwalk_to(&w, op->edge_block[e] + (from - block), to - from);
 		op->edge_crc[e] = crc32c(0, op->edge_block[e], BLOCK);
 	}
-	op_mark(op, up->offset, end, write_marked);
+	dop_mark(op, up->offset, end, write_marked);
 }
 
 /* What came matches what was computed in the client's memory. */
@@ -285,15 +285,15 @@ static int verify_payload(const struct osd_io *up)
 	return 0;
 }
 
-int op_find_edges(struct dop *op, uint64_t begin, uint64_t end)
+int dop_find_edges(struct dop *op, uint64_t begin, uint64_t end)
 {
 	uint64_t first = round_down_pow2(begin, BLOCK), last = round_down_pow2(end - 1, BLOCK);
 	int r = 0;
 
 	if (begin != first || (first == last && end % BLOCK))
-		r = op_edge(op, first);
+		r = dop_edge(op, first);
 	if (!r && first != last && end % BLOCK)
-		r = op_edge(op, last);
+		r = dop_edge(op, last);
 	return r;
 }
 
@@ -305,13 +305,13 @@ static bool has_room(struct dop *op)
 	return (!op->extends && a->blocks * 512 >= a->size) || disk_has_room(op->obj->disk, op->up->length);
 }
 
-void op_write(struct dop *op)
+void dop_write(struct dop *op)
 {
 	struct osd_io *up = op->up;
 	int r;
 
 	if (!up->length) {
-		op_end(op, 0);
+		dop_end(op, 0);
 		return;
 	}
 	r = verify_payload(up);
@@ -324,9 +324,9 @@ void op_write(struct dop *op)
 		op->old_size = op->obj->attr.size;
 	}
 	if (!r)
-		r = op_find_edges(op, up->offset, up->offset + up->length);
+		r = dop_find_edges(op, up->offset, up->offset + up->length);
 	if (r < 0)
-		op_end(op, r);
+		dop_end(op, r);
 	else
-		op_edges(op, merge_edges);
+		dop_edges(op, merge_edges);
 }

@@ -29,12 +29,12 @@ struct osd_slice {
 
 #define OSD_KEY_MAX 500u /* LMDB's limit is 511 */
 
-/* ---- device --------------------------------------------------------------------------------------------------------------------- */
+/* ---- device -------------------------------------------------------------------------------------------- */
 
 struct osd_params {
 	struct env *env;
 	const char *path;         /* folder of the target; mem: ignored */
-	uint64_t capacity;        /* bytes; mem: the limit (0: half of the machine's memory); disk: 0 is what the file system has */
+	uint64_t capacity; /* bytes; mem: the limit (0: half of the machine's memory); disk: 0 is what the file system has */
 	uint64_t cache_bytes;     /* disk: overlay size that forces a checkpoint; 0 is the default */
 	struct osd_dev *below;    /* fault: the wrapped device, which it owns */
 	uint64_t seed;            /* fault */
@@ -45,7 +45,7 @@ struct osd_space {
 	uint64_t inodes, inodes_free; /* objects and index room, in inodes */
 };
 
-/* ---- index transactions ---------------------------------------------------------------------------------------------------------- */
+/* ---- index transactions -------------------------------------------------------------------------------- */
 
 /*
  * A transaction is a batch of puts and deletes, built in memory and submitted whole. At submit it becomes visible to all
@@ -85,7 +85,7 @@ struct osd_iter {
 	bool inclusive;
 };
 
-/* ---- objects ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- objects ------------------------------------------------------------------------------------------- */
 
 enum osd_io_op {
 	OSD_READ,     /* offset, length -> iov filled, bytes, crcs */
@@ -136,7 +136,7 @@ struct osd_io {
 	void *priv[4];     /* private */
 };
 
-/* ---- the ops ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the ops ------------------------------------------------------------------------------------------- */
 
 struct osd_ops {
 	const char *name;
@@ -186,7 +186,10 @@ const struct osd_ops *osd_backend(const char *name);
 static inline struct osd_slice osd_slice(const void *p, size_t len) { return (struct osd_slice){ p, len }; }
 void osd_iter_init(struct osd_iter *it, struct osd_dev *dev, struct osd_slice start); /* first key >= start */
 void osd_iter_after(struct osd_iter *it, struct osd_dev *dev, struct osd_slice key);  /* first key > key */
-static inline int osd_get(struct osd_dev *d, struct osd_slice key, struct osd_slice *value) { return d->ops->get(d, key, value); }
+static inline int osd_get(struct osd_dev *d, struct osd_slice key, struct osd_slice *value)
+{
+	return d->ops->get(d, key, value);
+}
 static inline int osd_next(struct osd_iter *it, struct osd_slice *key, struct osd_slice *value)
 {
 	return it->dev->ops->next(it, key, value);
@@ -197,7 +200,7 @@ static inline int osd_txn_submit(struct osd_dev *d, struct osd_txn *t, uint64_t 
 }
 static inline void osd_io(struct osd_dev *d, struct osd_io *io) { d->ops->io(d, io); }
 
-/* ---- fault: what the wrapper injects -------------------------------------------------------------------------------------------------- */
+/* ---- fault: what the wrapper injects ------------------------------------------------------------------- */
 
 struct osd_fault_plan {
 	uint64_t fail_at;       /* the k-th call from now fails with fail_err; 0: none */

@@ -7,8 +7,9 @@
  *	          |        +--> WAITING, after NOTREADY and STALEMAP; back to QUEUED when its time has come
  *	          +--------+    when the connection is lost
  *
- * A call that ends without a reply goes through DONE to be reported from the event loop, or first through ABORTING while a send still
- * reads its bulk memory. While a reply's bulk is being received into its memory it stays SENT and ends when the frame does.
+ * A call that ends without a reply goes through DONE to be reported from the event loop, or first through ABORTING while a
+ * send still reads its bulk memory. While a reply's bulk is being received into its memory it stays SENT and ends when the
+ * frame does.
  */
 #include "rpc/rpc_priv.h"
 
@@ -66,7 +67,7 @@ struct wp_enc *rpc_call_enc(struct rpc_call *c, size_t max)
 	return &c->enc;
 }
 
-/* ---- ending ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- ending -------------------------------------------------------------------------------------------------------------- */
 
 static uint64_t key_hash(uint64_t xid, uint64_t session, uint16_t slot, uint16_t op)
 {
@@ -203,7 +204,7 @@ static void call_tx_done(struct net_tx *tx, int err)
 	}
 }
 
-/* ---- starting and sending ------------------------------------------------------------------------------------------------------ */
+/* ---- starting and sending ------------------------------------------------------------------------------------------------ */
 
 static void retry_at(struct rpc_call *c, uint64_t at)
 {
@@ -360,7 +361,7 @@ void rcall_conn_lost(struct rpc_call *c)
 	}
 }
 
-/* ---- replies --------------------------------------------------------------------------------------------------------------------- */
+/* ---- replies ------------------------------------------------------------------------------------------------------------- */
 
 static struct rpc_call *find(struct rpc_conn *conn, const struct wp_hdr *h)
 {
@@ -390,8 +391,8 @@ int rcall_bulk(struct rpc_conn *conn, struct net_frame *f)
 	if (!list_empty(&c->txs))
 		return NET_HOLD;
 	if (f->hdr.bulk_len > c->reply_bulk_max) {
-		log_debug("rpc", "%s: %s: reply of %u bytes, room for %zu", rpc_conn_name(conn), wp_op_name(c->op), f->hdr.bulk_len,
-			  c->reply_bulk_max);
+		log_debug("rpc", "%s: %s: reply of %u bytes, room for %zu", rpc_conn_name(conn), wp_op_name(c->op),
+			  f->hdr.bulk_len, c->reply_bulk_max);
 		unlink_call(c);
 		report_later(node, c, c->abort_err ? c->abort_err : -EBADMSG);
 		return 0;

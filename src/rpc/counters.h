@@ -40,6 +40,7 @@ const struct net_stats *rpc_node_net_stats(const struct rpc_node *node);
 /* Both tables as rows for people, at most max; the number written. Names point to constants. */
 unsigned rpc_counters_rows(const struct rpc_node *node, struct wp_counter *rows, unsigned max);
 /* fill adds the program's rows behind the node's when a peer asks; the strings must stay until it returns to the event loop. */
-void rpc_node_set_counters(struct rpc_node *node, unsigned (*fill)(void *arg, struct wp_counter *rows, unsigned max), void *arg);
+void rpc_node_set_counters(struct rpc_node *node, unsigned (*fill)(void *arg, struct wp_counter *rows, unsigned max),
+			   void *arg);
 
 #endif

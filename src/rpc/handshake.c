@@ -23,7 +23,7 @@ static int refuse(char *why, int err, const char *fmt, ...)
 	return err;
 }
 
-/* ---- proofs ----------------------------------------------------------------------------------------------------------------- */
+/* ---- proofs -------------------------------------------------------------------------------------------------------------- */
 
 static void transcript(const struct hs *hs, const char *label, size_t label_len, uint8_t *out, size_t *ret_len)
 {
@@ -75,7 +75,7 @@ static int no_secret(char *why, uint16_t role)
 	return refuse(why, -WEFT_EAUTH, "no secret for role %s is configured here", wp_role_name(role));
 }
 
-/* ---- client ------------------------------------------------------------------------------------------------------------------- */
+/* ---- client -------------------------------------------------------------------------------------------------------------- */
 
 void hs_client_hello(struct hs *hs, const struct rpc_identity *id, uint16_t service, uint32_t target, struct env *env)
 {
@@ -116,11 +116,12 @@ static int auths_match(uint8_t mine, uint8_t theirs, char *why)
 {
 	if (mine == theirs)
 		return 0;
-	return refuse(why, -WEFT_EAUTH, "authentication is \"%s\" there and \"%s\" here", wp_auth_name(theirs), wp_auth_name(mine));
+	return refuse(why, -WEFT_EAUTH, "authentication is \"%s\" there and \"%s\" here", wp_auth_name(theirs),
+		      wp_auth_name(mine));
 }
 
-int hs_client_check(struct hs *hs, const struct rpc_identity *id, const void *body, size_t len, uint8_t *mac, uint64_t *ret_epoch,
-		    char *why)
+int hs_client_check(struct hs *hs, const struct rpc_identity *id, const void *body, size_t len, uint8_t *mac,
+		    uint64_t *ret_epoch, char *why)
 {
 	struct wp_hello_rep m;
 	uint8_t want[WP_MAC_SIZE];
@@ -134,7 +135,8 @@ int hs_client_check(struct hs *hs, const struct rpc_identity *id, const void *bo
 		return refuse(why, -EBADMSG, "malformed hello reply");
 	hs->mac_off = (uint32_t)(m.mac.p - hs->rep);
 	if (m.proto < WP_PROTO_MIN || m.proto > WP_PROTO_VERSION)
-		return refuse(why, -EPROTO, "it speaks protocol revision %u, this side %u to %u", m.proto, WP_PROTO_MIN, WP_PROTO_VERSION);
+		return refuse(why, -EPROTO, "it speaks protocol revision %u, this side %u to %u", m.proto, WP_PROTO_MIN,
+			      WP_PROTO_VERSION);
 	err = auths_match(id->auth, m.auth, why);
 	if (err)
 		return err;
@@ -154,17 +156,18 @@ int hs_client_check(struct hs *hs, const struct rpc_identity *id, const void *bo
 	return clusters_match(&id->cluster, &m.cluster, why);
 }
 
-/* ---- server ------------------------------------------------------------------------------------------------------------------- */
+/* ---- server -------------------------------------------------------------------------------------------------------------- */
 
 int hs_server_parse(const void *body, size_t len, struct hs_hello *ret, char *why)
 {
 	struct wp_hello_req m;
 
-	if (len > HS_BODY_MAX || wp_hello_req_decode(body, len, NULL, 0, &m) < 0 || m.magic != WP_MAGIC || m.nonce.len != HS_NONCE)
+	if (len > HS_BODY_MAX || wp_hello_req_decode(body, len, NULL, 0, &m) < 0 || m.magic != WP_MAGIC ||
+	    m.nonce.len != HS_NONCE)
 		return refuse(why, -EBADMSG, "malformed hello");
 	if (m.proto_max < WP_PROTO_MIN || m.proto_min > WP_PROTO_VERSION || m.proto_min > m.proto_max)
-		return refuse(why, -EPROTO, "it speaks protocol revisions %u to %u, this side %u to %u", m.proto_min, m.proto_max,
-			      WP_PROTO_MIN, WP_PROTO_VERSION);
+		return refuse(why, -EPROTO, "it speaks protocol revisions %u to %u, this side %u to %u", m.proto_min,
+			      m.proto_max, WP_PROTO_MIN, WP_PROTO_VERSION);
 	if ((m.features & FEATURES_NEEDED) != FEATURES_NEEDED)
 		return refuse(why, -EPROTO, "it lacks features %#llx", (unsigned long long)(FEATURES_NEEDED & ~m.features));
 	if (m.role < WP_ROLE_CLIENT || m.role > WP_ROLE_ADMIN)
@@ -174,8 +177,8 @@ int hs_server_parse(const void *body, size_t len, struct hs_hello *ret, char *wh
 	return 0;
 }
 
-int hs_server_hello(struct hs *hs, const struct rpc_identity *id, uint64_t boot_epoch, const void *body, size_t len, struct env *env,
-		    char *why)
+int hs_server_hello(struct hs *hs, const struct rpc_identity *id, uint64_t boot_epoch, const void *body, size_t len,
+		    struct env *env, char *why)
 {
 	uint8_t nonce[HS_NONCE], mac[WP_MAC_SIZE] = { 0 };
 	struct wp_hello_rep rep = { 0 };

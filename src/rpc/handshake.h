@@ -45,11 +45,11 @@ void hs_client_hello(struct hs *hs, const struct rpc_identity *id, uint16_t serv
 /* Server: what is wanted, before the service is known. */
 int hs_server_parse(const void *body, size_t len, struct hs_hello *ret, char *why) must_check;
 /* Server: checks and fills hs->req and hs->rep. */
-int hs_server_hello(struct hs *hs, const struct rpc_identity *id, uint64_t boot_epoch, const void *body, size_t len, struct env *env,
-		    char *why) must_check;
+int hs_server_hello(struct hs *hs, const struct rpc_identity *id, uint64_t boot_epoch, const void *body, size_t len,
+		    struct env *env, char *why) must_check;
 /* Client: checks the server's reply and proof; mac[WP_MAC_SIZE] is what to answer. */
-int hs_client_check(struct hs *hs, const struct rpc_identity *id, const void *body, size_t len, uint8_t *mac, uint64_t *ret_epoch,
-		    char *why) must_check;
+int hs_client_check(struct hs *hs, const struct rpc_identity *id, const void *body, size_t len, uint8_t *mac,
+		    uint64_t *ret_epoch, char *why) must_check;
 /* Server: checks the client's proof. */
 int hs_server_check(const struct hs *hs, const struct rpc_identity *id, const void *body, size_t len, char *why) must_check;
 

@@ -21,7 +21,8 @@ int rpc_node_new(struct env *env, const struct rpc_identity *id, struct rpc_node
 {
 	struct rpc_node *node;
 
-	if (id->secret_len > RPC_SECRET_MAX || id->server_secret_len > RPC_SECRET_MAX || !memchr(id->name, '\0', sizeof(id->name)))
+	if (id->secret_len > RPC_SECRET_MAX || id->server_secret_len > RPC_SECRET_MAX ||
+	    !memchr(id->name, '\0', sizeof(id->name)))
 		return -EINVAL;
 	if (id->auth != WP_AUTH_NONE && id->auth != WP_AUTH_HMAC)
 		return -EINVAL;
@@ -121,7 +122,7 @@ void rnode_saw_map(struct rpc_node *node, const struct wp_hdr *h)
 		node->newer_map(node->newer_map_arg, h->map_version);
 }
 
-/* ---- services and listening ------------------------------------------------------------------------------------------------------ */
+/* ---- services and listening ---------------------------------------------------------------------------------------------- */
 
 struct rpc_service *rnode_service(struct rpc_node *node, uint16_t service, uint32_t target)
 {
@@ -183,13 +184,14 @@ const char *rpc_listen_addr(struct rpc_node *node, unsigned i)
 	return i < node->listeners_n ? node->env->ops->listener_addr(node->listeners[i]) : NULL;
 }
 
-void rpc_node_set_router(struct rpc_node *node, struct rpc_node *(*find)(void *arg, uint16_t service, uint32_t target), void *arg)
+void rpc_node_set_router(struct rpc_node *node, struct rpc_node *(*find)(void *arg, uint16_t service, uint32_t target),
+			 void *arg)
 {
 	node->find = find;
 	node->find_arg = arg;
 }
 
-/* ---- counters and messages ------------------------------------------------------------------------------------------------------- */
+/* ---- counters and messages ----------------------------------------------------------------------------------------------- */
 
 const struct rpc_counters *rpc_node_counters(const struct rpc_node *node) { return &node->counters; }
 

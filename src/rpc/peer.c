@@ -14,10 +14,14 @@ static int client_frame(struct net_conn *nc, struct net_frame *f);
 static void client_closed(struct net_conn *nc, int err);
 
 static const struct net_conn_ops client_ops = {
-	.connected = client_connected, .bulk = client_bulk, .frame = client_frame, .closed = client_closed, .release = rconn_release,
+	.connected = client_connected,
+	.bulk = client_bulk,
+	.frame = client_frame,
+	.closed = client_closed,
+	.release = rconn_release,
 };
 
-/* ---- life ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- life ---------------------------------------------------------------------------------------------------------------- */
 
 int rpc_peer_new(struct rpc_node *node, const struct rpc_peer_params *params, struct rpc_peer **ret)
 {
@@ -118,7 +122,7 @@ static void tell_state(struct rpc_peer *p)
 		p->p.ops->state(p->p.arg, p, up);
 }
 
-/* ---- when to connect ------------------------------------------------------------------------------------------------------------- */
+/* ---- when to connect ----------------------------------------------------------------------------------------------------- */
 
 static bool is_permanent(int err) { return err == -WEFT_EAUTH || err == -EPROTO || err == -WEFT_EFOREIGN; }
 
@@ -227,7 +231,7 @@ void rpeer_pump(struct rpc_peer *p)
 	peer_check(p);
 }
 
-/* ---- one connection ------------------------------------------------------------------------------------------------------------- */
+/* ---- one connection ------------------------------------------------------------------------------------------------------ */
 
 static bool is_starting(const struct rpc_conn *conn) { return conn->state < CONN_UP || conn->state == CONN_REFUSED; }
 
@@ -271,6 +275,7 @@ void rpeer_conn_lost(struct rpc_conn *conn, int err)
 	if (!env_timer_armed(&p->timer))
 		env_timer_in(node->env, &p->timer, rpc_backoff_ns(node->env, p->fails++));
 	net_conn_put(&conn->nc);
+	rpeer_pump(p); /* other connections take its calls */
 	tell_state(p);
 }
 
@@ -346,7 +351,7 @@ static void client_connected(struct net_conn *nc, int err)
 
 static void client_closed(struct net_conn *nc, int err) { rpeer_conn_lost(rconn_of(nc), err); }
 
-/* ---- handshake ---------------------------------------------------------------------------------------------------------------- */
+/* ---- handshake ----------------------------------------------------------------------------------------------------------- */
 
 static void complain(struct rpc_conn *conn, const char *who, const char *why, int err)
 {
@@ -444,7 +449,7 @@ static int client_bulk(struct net_conn *nc, struct net_frame *f)
 	return conn->state == CONN_ATTACH || conn->state == CONN_UP ? rcall_bulk(conn, f) : -EBADMSG;
 }
 
-/* ---- attaching ------------------------------------------------------------------------------------------------------------------ */
+/* ---- attaching ----------------------------------------------------------------------------------------------------------- */
 
 static void fail_session_calls(struct list *list, int err)
 {

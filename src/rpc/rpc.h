@@ -36,8 +36,8 @@ struct rpc_identity {
 	uint64_t client_id;         /* clients */
 	char name[WP_ALIAS_MAX + 1];
 	uint8_t auth;               /* enum wp_auth: NONE only if said explicitly */
-	/* Clients prove `secret`; servers and administrators prove `server_secret`, which clients do not have. A client's server side
-	 * is checked with the secret of the role that the client claims. */
+	/* Clients prove `secret`; servers and administrators prove `server_secret`, which clients do not have. A client's
+	 * server side is checked with the secret of the role that the client claims. */
 	uint8_t secret[RPC_SECRET_MAX];
 	size_t secret_len;
 	uint8_t server_secret[RPC_SECRET_MAX];
@@ -46,7 +46,8 @@ struct rpc_identity {
 
 /* Copies id. */
 int rpc_node_new(struct env *env, const struct rpc_identity *id, struct rpc_node **ret) must_check;
-/* Closes every connection; unanswered calls end with -ECANCELED before it returns. Peers and services must not be used after. */
+/* Closes every connection; unanswered calls end with -ECANCELED before it returns. Its peers are freed, its services must stay
+ * until it returns. Neither may be used after. */
 void rpc_node_free(struct rpc_node *node);
 struct env *rpc_node_env(struct rpc_node *node);
 /* The cluster id, once learned (servers set it after registration). */
@@ -56,7 +57,7 @@ void rpc_node_set_map_version(struct rpc_node *node, uint32_t version);
 /* Called when a header carries a newer map version than ours; once for each version. */
 void rpc_node_on_newer_map(struct rpc_node *node, void (*fn)(void *arg, uint32_t version), void *arg);
 
-/* ---- serving ---------------------------------------------------------------------------------------------------------------- */
+/* ---- serving ------------------------------------------------------------------------------------------- */
 
 /* One request. Lives until rpc_reply (exactly one, also after the connection died: then it is dropped). */
 struct rpc_req {
@@ -92,7 +93,8 @@ int rpc_listen(struct rpc_node *node, const char *addr) must_check;
 const char *rpc_listen_addr(struct rpc_node *node, unsigned i);
 /* Finds the node (on whichever reactor) that has the service; NULL: none (the peer gets STALEMAP). Without the hook only this
  * node's services are found. Called on the listening reactor; the table behind it must be immutable or locked. */
-void rpc_node_set_router(struct rpc_node *node, struct rpc_node *(*find)(void *arg, uint16_t service, uint32_t target), void *arg);
+void rpc_node_set_router(struct rpc_node *node, struct rpc_node *(*find)(void *arg, uint16_t service, uint32_t target),
+			 void *arg);
 
 /* Memory that bulk payloads of requests in progress may take together, bytes; behind it connections wait. Default 512 MiB. */
 void rpc_node_set_bulk_max(struct rpc_node *node, size_t bytes);
@@ -125,7 +127,7 @@ void rpc_conn_set_data(struct rpc_conn *c, void *data);
 /* conn_down is called later, from the event loop. */
 void rpc_conn_close(struct rpc_conn *c);
 
-/* ---- calling ---------------------------------------------------------------------------------------------------------------- */
+/* ---- calling ------------------------------------------------------------------------------------------- */
 
 struct rpc_call;
 typedef void rpc_done_fn(struct rpc_call *call);
@@ -172,17 +174,19 @@ struct rpc_call {
 };
 
 void rpc_call_init(struct rpc_call *c, uint16_t op, rpc_done_fn *done, void *arg);
-/* An encoder for the body with room for at least max bytes. */
+/* An encoder for the body with room for at least max bytes. Above RPC_INLINE_BODY it allocates memory that is freed when the
+ * call ends: start the call then. An encoder's error ends the call when it is started. */
 struct wp_enc *rpc_call_enc(struct rpc_call *c, size_t max);
 void rpc_call(struct rpc_peer *peer, struct rpc_call *c);
 /* The call ends with -ECANCELED (done is called later); the server may still execute it. No-op when it is done. */
 void rpc_call_cancel(struct rpc_call *c);
 
 struct rpc_peer_ops {
-	/* A connection is up and proved: bring it into the session (rpc_call_on this conn), then rpc_peer_ready. NULL: ready at once. */
+	/* A connection is up and proved: bring it into the session (rpc_call_on this conn), then rpc_peer_ready, exactly once,
+	 * also when the connection was lost meanwhile: conn stays valid until then. NULL: ready at once. */
 	void (*attach)(void *arg, struct rpc_peer *peer, struct rpc_conn *conn);
 	/* The current addresses in order of preference: fills up to max and returns the number, 0 if unknown now. The peer asks
-	 * before each connection attempt. */
+	 * before each connection attempt, maybe from inside rpc_call. Must not free the peer. The text is copied. */
 	unsigned (*addrs)(void *arg, struct rpc_peer *peer, const char **ret, unsigned max);
 	/* No connection is left / again one. For `status`. May be NULL. */
 	void (*state)(void *arg, struct rpc_peer *peer, bool up);
@@ -198,8 +202,9 @@ struct rpc_peer_params {
 };
 
 int rpc_peer_new(struct rpc_node *node, const struct rpc_peer_params *p, struct rpc_peer **ret) must_check;
-/* Unanswered calls end with -ECANCELED before it returns. Request bulk memory of a call that was just being sent may be read until
- * its connection is really closed, in the next round of the event loop: it must stay mapped, its contents no longer matter. */
+/* Unanswered calls end with -ECANCELED before it returns. Request bulk memory of a call that was just being sent may be read
+ * until its connection is really closed, in the next round of the event loop: it must stay mapped, its contents no
+ * longer matter. */
 void rpc_peer_free(struct rpc_peer *peer);
 /* From attach: the connection may carry ordinary calls now; err < 0 closes it and backs off; -WEFT_ENOSESSION also fails every
  * call that carries a session. */

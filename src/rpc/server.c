@@ -21,7 +21,7 @@ static const struct net_conn_ops server_ops = {
 	.bulk = server_bulk, .frame = server_frame, .closed = server_lost, .release = rconn_release,
 };
 
-/* ---- life ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- life ---------------------------------------------------------------------------------------------------------------- */
 
 void rserver_tell_down(struct rpc_conn *conn)
 {
@@ -80,8 +80,8 @@ void rpc_conn_close(struct rpc_conn *conn)
 	}
 	if (!retire(conn))
 		return;
-	/* conn_down comes from the event loop: the caller may be the service in the middle of something. The owner's reference goes
-	 * to the task. */
+	/* conn_down comes from the event loop: the caller may be the service in the middle of something. The owner's reference
+	 * goes to the task. */
 	list_append(&conn->node->downs, &conn->link);
 	conn->down_task = (struct env_task){ .fn = down_run, .arg = conn };
 	env_post(conn->node->env, &conn->down_task);
@@ -132,7 +132,7 @@ void rserver_accepted(void *arg, struct env_conn *ec)
 		(void)adopt(node, ec);
 }
 
-/* ---- handshake ---------------------------------------------------------------------------------------------------------------- */
+/* ---- handshake ----------------------------------------------------------------------------------------------------------- */
 
 static void refusal_sent(struct net_tx *tx, int err)
 {
@@ -290,7 +290,7 @@ static int server_auth(struct rpc_conn *conn, const struct net_frame *f)
 	return 0;
 }
 
-/* ---- requests ------------------------------------------------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------------------------------------------ */
 
 static struct req *req_new(struct rpc_conn *conn, const struct wp_hdr *h)
 {
@@ -506,7 +506,7 @@ static int server_frame(struct net_conn *nc, struct net_frame *f)
 	}
 }
 
-/* ---- replies --------------------------------------------------------------------------------------------------------------------- */
+/* ---- replies ------------------------------------------------------------------------------------------------------------- */
 
 static void reply_not_sent(struct net_tx *tx, int err)
 {

@@ -29,8 +29,6 @@ int storage_access(struct storage_target *t, const struct storage_op *op)
 		return 0;
 	if (!op->msg->rights)
 		return -WEFT_EDENIED;
-	if (t->params.no_caps)
-		return 0;
 	/* A capability is of one file: that of the object. */
 	if (!(cap->rights & op->msg->rights) || !wp_fid_eq(&cap->fid, &op->io.obj.fid))
 		return -WEFT_EBADCAP;

@@ -106,6 +106,28 @@ static void reply_done(struct storage_target *t, struct storage_op *op)
 	rpc_reply(req, &r);
 }
 
+/*
+ * A truncation is part of an operation on metadata, which is durable when it is acknowledged (and must be, lest bytes that were
+ * cut off show up again): the object is synced before the reply. True: it is not over yet.
+ */
+static bool sync_truncation(struct storage_target *t, struct storage_op *op)
+{
+	struct osd_io *io = &op->io;
+
+	if (op->msg->io != OSD_TRUNCATE)
+		return false;
+	if (io->op == OSD_TRUNCATE && !io->err) {
+		op->truncated = io->stat;
+		io->op = OSD_SYNC;
+		osd_io(t->dev, io);
+		return true;
+	}
+	if (io->op == OSD_SYNC && io->err == -ENOENT) /* cut to nothing, and never was */
+		io->err = 0;
+	io->stat = op->truncated;
+	return false;
+}
+
 static void io_done(struct osd_io *io)
 {
 	struct storage_op *op = io->arg;
@@ -113,6 +135,8 @@ static void io_done(struct osd_io *io)
 	int err;
 
 	OBJ_CHECK(op, STORAGE_OP_MAGIC);
+	if (sync_truncation(t, op))
+		return;
 	OBJ_FINI(op);
 	t->n.inflight_ops--;
 	t->n.inflight_bytes -= op->cost;

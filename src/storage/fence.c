@@ -188,8 +188,14 @@ bool storage_fence_stale(struct storage_target *t, const struct rpc_req *req)
 		remember(t, fc, req->hdr.xid, hash);
 		return false;
 	}
-	htab_each_match(n, &fc->sender->resent, hash)
-		if (container_of(n, struct resent, node)->xid == req->hdr.xid)
+	htab_each_match(n, &fc->sender->resent, hash) {
+		struct resent *r = container_of(n, struct resent, node);
+
+		if (r->xid == req->hdr.xid) {
+			/* Once: should it be someone's true request after all, it comes again. */
+			forget(fc->sender, r);
 			return true;
+		}
+	}
 	return false;
 }

@@ -34,7 +34,6 @@ struct storage_params {
 	struct osd_dev *dev;     /* stays the caller's; outlives the target */
 	uint32_t target;         /* id */
 	uint8_t cap_key[32];
-	bool no_caps;            /* clients need no capability: only for auth = none */
 	uint64_t boot_epoch;     /* told to clients in hello */
 	uint64_t inflight_bytes; /* 0: the default */
 	uint64_t queued_bytes;   /* 0: the default */

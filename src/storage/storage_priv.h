@@ -37,6 +37,7 @@ struct storage_op {
 	struct osd_io io;
 	struct iovec iov;
 	void *buf;               /* reads: where the device delivers, iov.iov_len bytes */
+	struct osd_objstat truncated;
 	uint64_t cost;           /* bytes for admission */
 	uint64_t start_ns;
 	struct list node;        /* queue */

@@ -9,6 +9,17 @@
 static char *folder;
 static unsigned failed_before, checks, checks_before;
 
+bool px_check(bool passed, const char *file, int line, const char *fmt, ...)
+{
+	char text[1024];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	return tap_check(passed, file, line, "%s", text);
+}
+
 long long px_good(long long value, const char *text, const char *file, int line)
 {
 	int code = errno;
@@ -63,14 +74,19 @@ void px_start(int argc, char **argv, const char *name)
 	alarm(120);
 }
 
-int px_end(void)
+int px_done(void)
 {
 	section("the rest");
+	printf("# %u checks, %u failed\n", checks, tap_failed);
+	return done_testing();
+}
+
+int px_end(void)
+{
 	if (chdir("/") == 0)
 		px_clear(folder);
 	free(folder);
-	printf("# %u checks, %u failed\n", checks, tap_failed);
-	return done_testing();
+	return px_done();
 }
 
 void section(const char *name)

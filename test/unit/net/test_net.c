@@ -18,8 +18,10 @@ static void good_addr(const char *text, enum net_addr_kind kind, const char *hos
 static void test_addresses(void)
 {
 	static const char *const bad[] = {
-		"", "tcp", "tcp:", "tcp:host", "tcp:host:", "tcp:host:x", "tcp:host:-1", "tcp:host:65536", "tcp:host:99999999999", "tcp:h st:1",
-		"tcp:[::1]", "tcp:[::1:1", "tcp:[::1]1", "tcp:[host]:1", "tcp:::1:5", "sim:[::1]:1", "unix:", "udp:a:1", "tcp:a:1 ", " tcp:a:1",
+		"", "tcp", "tcp:", "tcp:host", "tcp:host:", "tcp:host:x", "tcp:host:-1", "tcp:host:65536",
+		"tcp:host:99999999999", "tcp:h st:1",
+		"tcp:[::1]", "tcp:[::1:1", "tcp:[::1]1", "tcp:[host]:1", "tcp:::1:5", "sim:[::1]:1", "unix:", "udp:a:1",
+		"tcp:a:1 ", " tcp:a:1",
 		"tcp:a/b:1",
 	};
 	static const char *const not_for_connecting[] = { "tcp::5", "tcp:*:5", "tcp:host:0", "tcp:[::]:0" };

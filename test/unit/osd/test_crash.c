@@ -97,7 +97,8 @@ static void round_trip(struct world *w, unsigned seed)
 	is_int(bad, 0, "every acknowledged write is readable");
 	if (osd_get(w->dev, osd_slice("n", 1), &v) == 0)
 		memcpy(&n, v.p, sizeof(n));
-	ok(n >= oracle->commits, "committed transactions are there (%llu of %llu)", (unsigned long long)n, (unsigned long long)oracle->commits);
+	ok(n >= oracle->commits, "committed transactions are there (%llu of %llu)", (unsigned long long)n,
+	   (unsigned long long)oracle->commits);
 	/* What was in progress may have been written in part: settle it. */
 	for (uint32_t k = 0; k < OBJECTS; k++)
 		if (oracle->pending[k]) {

@@ -138,7 +138,8 @@ static void check_txn_bytes(void)
 	osd_txn_put(&t, text("key"), text("value"));
 	osd_txn_del(&t, text("gone"));
 	ok(osd_txn_decode(&u, t.ops.p, t.ops.len) == 0 && u.count == 2, "decodes its own bytes");
-	ok(osd_txn_next(&u, &pos, &k, &v) && v.len == 5 && osd_txn_next(&u, &pos, &k, &v) && !v.p && !osd_txn_next(&u, &pos, &k, &v),
+	ok(osd_txn_next(&u, &pos, &k, &v) && v.len == 5 && osd_txn_next(&u, &pos, &k, &v) && !v.p &&
+		   !osd_txn_next(&u, &pos, &k, &v),
 	   "walks the operations");
 	osd_txn_done(&u);
 	for (size_t n = 1; n < t.ops.len; n++) {

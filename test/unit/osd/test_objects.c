@@ -26,7 +26,8 @@ static bool same(struct world *w, const struct wp_objid *obj, uint64_t offset, s
 	return n == want && !memcmp(scratch, model + offset, (size_t)n);
 }
 
-static int simple(struct world *w, const struct wp_objid *obj, enum osd_io_op op, uint8_t mode, uint64_t offset, uint64_t length)
+static int simple(struct world *w, const struct wp_objid *obj, enum osd_io_op op, uint8_t mode, uint64_t offset,
+		  uint64_t length)
 {
 	struct osd_io io = { .op = op, .obj = *obj, .mode = mode, .offset = offset, .length = length };
 
@@ -42,7 +43,8 @@ static void resize(uint64_t size)
 
 static bool random_step(struct world *w, const struct wp_objid *obj)
 {
-	uint64_t offset = rnd(4) ? rnd(MODEL_MAX / 2) : rnd(MODEL_MAX / 8192) * 4096, len = rnd(3) ? 1 + rnd(20000) : 4096 * (1 + rnd(8));
+	uint64_t offset = rnd(4) ? rnd(MODEL_MAX / 2) : rnd(MODEL_MAX / 8192) * 4096,
+		 len = rnd(3) ? 1 + rnd(20000) : 4096 * (1 + rnd(8));
 	uint8_t *data = scratch;
 
 	switch (rnd(9)) {

@@ -27,6 +27,9 @@ int world_write(struct world *w, const struct wp_objid *obj, uint64_t offset, co
 int64_t world_read(struct world *w, const struct wp_objid *obj, uint64_t offset, void *p, size_t len);
 int world_sync(struct world *w);
 
-static inline struct wp_objid obj_id(uint32_t n) { return (struct wp_objid){ .fid = { .seq = 5, .oid = n }, .component = 1, .stripe = n % 3 }; }
+static inline struct wp_objid obj_id(uint32_t n)
+{
+	return (struct wp_objid){ .fid = { .seq = 5, .oid = n }, .component = 1, .stripe = n % 3 };
+}
 
 #endif

@@ -37,7 +37,7 @@ static void random_bytes(struct env *env, void *p, size_t len)
 	}
 }
 
-/* ---- timers: a list is enough; heap_index says armed, the list hangs on the side -------------------------------------------------- */
+/* ---- timers: a list is enough; heap_index says armed, the list hangs on the side ----------------------------------------- */
 
 struct armed {
 	struct list node;
@@ -111,7 +111,7 @@ static bool run_tasks(struct fake *f)
 	return any;
 }
 
-/* ---- network ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- network ------------------------------------------------------------------------------------------------------------- */
 
 static int net_listen(struct env *env, const char *addr, void (*accepted)(void *arg, struct env_conn *c), void *arg,
 		      struct env_listener **ret)

@@ -11,7 +11,8 @@ static void expect(const struct rpc_identity *server, const struct rpc_identity 
 {
 	world_init(&w, server, client);
 	is_int(call_sync(&w, &r, WP_OP_GETATTR, 10), err, what);
-	ok(err == 0 ? w.ups == 1 : w.ups == 0 && w.requests == 0 && rpc_peer_last_error(w.peer) == err, "  nothing else happened");
+	ok(err == 0 ? w.ups == 1 : w.ups == 0 && w.requests == 0 && rpc_peer_last_error(w.peer) == err,
+	   "  nothing else happened");
 	if (err) {
 		bool auth = err == -WEFT_EAUTH;
 
@@ -71,7 +72,7 @@ static void test_clusters(void)
 	expect(&s, &c, 0, "server does not know its cluster");
 }
 
-/* ---- on the way ----------------------------------------------------------------------------------------------------------------- */
+/* ---- on the way ---------------------------------------------------------------------------------------------------------- */
 
 struct tamper {
 	bool of_client;
@@ -164,7 +165,7 @@ static void test_tampering(void)
 	}
 }
 
-/* ---- replay ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- replay -------------------------------------------------------------------------------------------------------------- */
 
 struct record {
 	struct buf sent;
@@ -238,7 +239,7 @@ static void test_silent(void)
 	world_done(&w);
 }
 
-/* ---- finding the service --------------------------------------------------------------------------------------------------------- */
+/* ---- finding the service ------------------------------------------------------------------------------------------------- */
 
 static struct rpc_node *route_to;
 

@@ -14,8 +14,19 @@ struct damage {
 };
 
 enum {
-	BAD_MAGIC, BAD_CRC, BAD_HEADER_BYTE, BAD_BODY_BYTE, BIG_BODY, HUGE_BODY, BIG_BULK, REPLY_FLAG, HELLO_AGAIN, AUTH_AGAIN, BAD_PADDING,
-	ZEROS, KINDS
+	BAD_MAGIC,
+	BAD_CRC,
+	BAD_HEADER_BYTE,
+	BAD_BODY_BYTE,
+	BIG_BODY,
+	HUGE_BODY,
+	BIG_BULK,
+	REPLY_FLAG,
+	HELLO_AGAIN,
+	AUTH_AGAIN,
+	BAD_PADDING,
+	ZEROS,
+	KINDS
 };
 
 static size_t damage(void *arg, bool from_client, uint8_t *p, size_t n)

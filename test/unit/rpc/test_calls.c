@@ -66,7 +66,8 @@ static void test_basics(void)
 	for (unsigned i = 0; i < 200; i++)
 		call_start(&w, &res[i], WP_OP_GETATTR, i);
 	for (unsigned i = 0; i < 200; i++)
-		ok_quiet(world_until(&w, &res[i].done, 1000) && !res[i].err && body_is_echo(&res[i], i), "pipelined call %u", i);
+		ok_quiet(world_until(&w, &res[i].done, 1000) && !res[i].err && body_is_echo(&res[i], i), "pipelined call %u",
+			 i);
 	is_int(w.requests, 202, "all arrived once");
 	is_int(w.sents, 202, "all replies were sent");
 	w.answer = -ENOENT;
@@ -92,8 +93,9 @@ static void test_generic(void)
 	rpc_call(w.peer, &res[0].call);
 	ok(world_until(&w, &res[0].done, 1000) && !res[0].err &&
 	   !wp_ping_rep_decode(res[0].body, res[0].len, NULL, 0, &pong) && pong.token == 99, "ping");
-	ok(!call_sync(&w, &res[0], WP_OP_COUNTERS, 8) && !wp_counters_rep_decode(res[0].body, res[0].len, scratch, 200000, rep) &&
-	   rep->counters_n > 20, "counters: %u rows", rep->counters_n);
+	ok(!call_sync(&w, &res[0], WP_OP_COUNTERS, 8) &&
+		   !wp_counters_rep_decode(res[0].body, res[0].len, scratch, 200000, rep) && rep->counters_n > 20,
+	   "counters: %u rows", rep->counters_n);
 	is_int(call_sync(&w, &res[0], 0x7777, 8), -EOPNOTSUPP, "unknown operation");
 	is_int(w.requests, 0, "the service saw none of them");
 	world_done(&w);
@@ -231,7 +233,8 @@ static void test_memory_in_use(void)
 		rpc_call(w.peer, &res[i].call);
 	}
 	for (unsigned i = 0; i < 10; i++)
-		ok_quiet(world_until(&w, &res[i].done, 1000) && res[i].err == (i == 5 ? -EBADMSG : 0), "overtaking %u: %d", i, res[i].err);
+		ok_quiet(world_until(&w, &res[i].done, 1000) && res[i].err == (i == 5 ? -EBADMSG : 0), "overtaking %u: %d", i,
+			 res[i].err);
 	world_done(&w);
 	free(mem);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* The same over real sockets: two reactors, a thread each, over TCP and a Unix socket, and a connection routed between reactors. */
+/* The same over real sockets: two reactors, a thread each, TCP and Unix sockets, and a connection routed between reactors. */
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * A valid stream with random damage, fed to a server: whatever it is, nothing crashes, and a change anywhere but in a bulk payload
- * closes the connection.
+ * A valid stream with random damage, fed to a server: whatever it is, nothing crashes, and a change anywhere but in a bulk
+ * payload closes the connection.
  */
 #include "net/frame.h"
 #include "raw.h"
@@ -97,7 +97,8 @@ static void one(uint64_t i)
 	ok_quiet(w.requests - before <= 12, "mutation %llu: no more requests than were sent", (unsigned long long)i);
 	raw_close(&raw);
 	world_run(&w, 10);
-	ok_quiet(!call_sync(&w, &(struct result){ .done = false }, WP_OP_GETATTR, 5), "mutation %llu: the server lives", (unsigned long long)i);
+	ok_quiet(!call_sync(&w, &(struct result){ .done = false }, WP_OP_GETATTR, 5), "mutation %llu: the server lives",
+		 (unsigned long long)i);
 	world_done(&w);
 	buf_done(&b);
 }

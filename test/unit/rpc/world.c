@@ -3,7 +3,9 @@
 
 struct rpc_identity world_id(uint16_t role, const char *name)
 {
-	struct rpc_identity id = { .role = role, .auth = WP_AUTH_HMAC, .client_id = 77, .secret_len = 32, .server_secret_len = 32 };
+	struct rpc_identity id = {
+		.role = role, .auth = WP_AUTH_HMAC, .client_id = 77, .secret_len = 32, .server_secret_len = 32
+	};
 
 	(void)str_copy(id.name, sizeof(id.name), name);
 	memset(id.secret, 0x11, sizeof(id.secret));
@@ -14,13 +16,15 @@ struct rpc_identity world_id(uint16_t role, const char *name)
 	return id;
 }
 
-/* ---- service ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- service ------------------------------------------------------------------------------------------------------------- */
 
 static void count_sent(void *arg) { ((struct world *)arg)->sents++; }
 
 void echo_reply(struct world *w, struct rpc_req *req)
 {
-	struct rpc_reply r = { .body = req->body, .body_len = req->hdr.body_len, .sent = count_sent, .arg = w, .credits = w->credits };
+	struct rpc_reply r = {
+		.body = req->body, .body_len = req->hdr.body_len, .sent = count_sent, .arg = w, .credits = w->credits
+	};
 
 	if (req->hdr.bulk_len) { /* in two pieces */
 		r.bulk[0] = (struct iovec){ req->bulk, req->hdr.bulk_len / 2 };
@@ -69,7 +73,7 @@ static void conn_down(void *ctx, struct rpc_conn *conn)
 	w->downs++;
 }
 
-/* ---- peer --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- peer ---------------------------------------------------------------------------------------------------------------- */
 
 static unsigned addrs(void *arg, struct rpc_peer *peer, const char **ret, unsigned max)
 {
@@ -120,21 +124,27 @@ static void attach(void *arg, struct rpc_peer *peer, struct rpc_conn *conn)
 const struct rpc_peer_ops world_plain_ops = { .addrs = addrs, .state = state };
 const struct rpc_peer_ops world_attach_ops = { .addrs = addrs, .state = state, .attach = attach };
 
-/* ---- life --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------------------------------------------------------- */
 
 void world_init_env(struct world *w, struct env *env, const struct rpc_identity *server, const struct rpc_identity *client,
 		    const char *listen, const struct rpc_peer_ops *ops, unsigned conns, unsigned credits)
 {
 	struct rpc_identity sid = world_id(WP_ROLE_META, "srv"), cid = world_id(WP_ROLE_CLIENT, "mount1");
-	struct rpc_peer_params pp = { .service = WP_SERVICE_META, .target = TARGET, .conns = conns, .credits = credits, .ops = ops,
-				      .arg = w };
+	struct rpc_peer_params pp = {
+		.service = WP_SERVICE_META, .target = TARGET, .conns = conns, .credits = credits, .ops = ops, .arg = w
+	};
 
 	w->env = env;
 	list_init(&w->held);
 	if (rpc_node_new(env, server ? server : &sid, &w->server) || rpc_node_new(env, client ? client : &cid, &w->client))
 		bail_out("nodes");
-	w->svc = (struct rpc_service){ .service = WP_SERVICE_META, .target = TARGET, .boot_epoch = 42, .ctx = w, .request = request,
-				       .conn_up = conn_up, .conn_down = conn_down };
+	w->svc = (struct rpc_service){ .service = WP_SERVICE_META,
+				       .target = TARGET,
+				       .boot_epoch = 42,
+				       .ctx = w,
+				       .request = request,
+				       .conn_up = conn_up,
+				       .conn_down = conn_down };
 	if (rpc_service_add(w->server, &w->svc) || rpc_listen(w->server, listen))
 		bail_out("service");
 	w->addr = rpc_listen_addr(w->server, 0);
@@ -186,7 +196,7 @@ void world_release(struct world *w)
 		echo_reply(w, req);
 }
 
-/* ---- calls -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- calls --------------------------------------------------------------------------------------------------------------- */
 
 static void done(struct rpc_call *c)
 {

@@ -196,34 +196,13 @@ static void test_full(void)
 	free(p);
 }
 
-static void test_faults(void)
-{
-	struct osd_fault_plan plan = { .fail_at = 1, .fail_err = -EIO };
-
-	is_int(write_at(fake_obj(50, 0), 0, "data", 4), 0, "write");
-	osd_fault_set(dev, &plan);
-	is_int(read_at(fake_obj(50, 0), 0, 4), -EIO, "a failing disk");
-	plan = (struct osd_fault_plan){ .corrupt_ppm = 1000000 };
-	osd_fault_set(dev, &plan);
-	is_int(read_at(fake_obj(50, 0), 0, 4), -WEFT_ECORRUPT, "a flipped bit");
-	ok(call.reply_bulk_len == 0, "is never delivered");
-	plan = (struct osd_fault_plan){ 0 };
-	osd_fault_set(dev, &plan);
-	is_int(read_at(fake_obj(50, 0), 0, 4), 0, "well again");
-	is_int(storage_target_counters(target)->corrupt_blocks, 1, "counted");
-	is_int(storage_target_counters(target)->io_errors, 1, "counted");
-}
-
 int main(void)
 {
 	struct osd_params op = { .env = &env.env, .capacity = CAPACITY };
 	struct storage_params p = { .env = &env.env, .target = 1 };
-	struct osd_dev *mem;
 
 	fake_env_init(&env);
-	weft_assert(osd_backend("mem")->open(&op, &mem) == 0);
-	op.below = mem;
-	weft_assert(osd_backend("fault")->open(&op, &dev) == 0);
+	weft_assert(osd_backend("mem")->open(&op, &dev) == 0);
 	p.dev = dev;
 	weft_assert(storage_target_open(&p, &target) == 0);
 	test_read_write();
@@ -231,7 +210,6 @@ int main(void)
 	test_sizes();
 	test_target();
 	test_full();
-	test_faults();
 	fake_call_done(&call);
 	storage_target_free(target);
 	dev->ops->close(dev);

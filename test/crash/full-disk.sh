@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+# The disk beneath the cluster runs full: ENOSPC, nothing breaks; files are deleted, and all works again. Once on tmpfs, once on ext4.
+. "$(dirname "$0")/../it/lib.sh"
+it_begin
+
+on_small_disk() { # kind
+	local i n=0 rc
+	step "$1: up"
+	mkdir "$T/small"
+	if [ "$1" = ext4 ]; then
+		truncate -s 320M "$T/image"
+		mkfs.ext4 -q -m 0 "$T/image"
+		mount -o loop "$T/image" "$T/small" || { say "no loop devices here, skipping ext4"; rmdir "$T/small"; return 0; }
+	else
+		mount -t tmpfs -o size=300m none "$T/small"
+	fi
+	IT_LOOPS+=("$T/small")
+	D=$T/small/c
+	it_up --storage 2
+	mkdir "$T/keep.$1" "$M/keep"
+	for i in $(seq 30); do
+		head -c $((i * 3001)) /dev/urandom >"$T/keep.$1/$i"
+		cp "$T/keep.$1/$i" "$M/keep/$i"
+	done
+	sync -f "$M"
+
+	step "$1: fill with large files"
+	head -c 4000000 /dev/urandom >"$T/data"
+	while [ $n -lt 200 ]; do
+		rc=0
+		timeout 60 dd if="$T/data" of="$M/big.$n" bs=100k conv=fsync 2>"$T/dd.err" || rc=$?
+		[ $rc = 0 ] || break
+		n=$((n + 1))
+	done
+	[ $rc != 0 ] || fail "400 MB fitted into 300 MB"
+	[ $rc -lt 124 ] || fail "dd hung or was killed: status $rc"
+	grep -q 'No space left' "$T/dd.err" || fail "dd says: $(cat "$T/dd.err")"
+	[ $n -ge 20 ] || fail "only $n files of 4 MB fitted"
+	say "$1: full after $n files of 4 MB"
+
+	step "$1: fill with small ones"
+	for i in $(seq 3000); do
+		echo "small $i" >"$M/small.$i" 2>"$T/err" || { grep -q 'No space left' "$T/err" || fail "small files: $(cat "$T/err")"; break; }
+	done
+	diff -r "$T/keep.$1" "$M/keep"
+	for ((i = 0; i < n; i += 7)); do cmp "$T/data" "$M/big.$i"; done
+
+	step "$1: delete, works again"
+	find "$M" -maxdepth 1 \( -name 'big.*' -o -name 'small.*' \) -delete || fail "cannot delete on a full disk"
+	eventually 60 dd if="$T/data" of="$M/again" bs=1M conv=fsync
+	cmp "$T/data" "$M/again"
+	for i in $(seq 200); do echo "$i" >"$M/again.$i"; done
+	diff -r "$T/keep.$1" "$M/keep"
+
+	step "$1: down and up"
+	it_healthy
+	it_down
+	it_again
+	cmp "$T/data" "$M/again"
+	diff -r "$T/keep.$1" "$M/keep"
+	is "$(cat "$M/again.77")" 77 "small file"
+	it_healthy
+	it_down
+	wait
+	umount "$T/small"
+	IT_LOOPS=()
+	rmdir "$T/small"
+}
+
+on_small_disk tmpfs
+command -v mkfs.ext4 >/dev/null && on_small_disk ext4
+say passed
