@@ -113,7 +113,8 @@ struct osd_dev *osd_fault_power_cut(struct osd_dev *dev)
 	if (f->is_volatile) {
 		fault_txn_cut(f);
 		fault_obj_cut_all(f);
-		osd_mem_restart(below, hash_u64(fault_random(f, UINT64_MAX)) | 1, f->applied);
+		/* From the one before: another wrapper may have been given the same seed. */
+		osd_mem_restart(below, below->ops->verifier(below) + 2 * (1 + fault_random(f, UINT32_MAX)), f->applied);
 	} else {
 		osd_disk_set_rot(below, &none);
 	}

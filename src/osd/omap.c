@@ -544,8 +544,13 @@ static void leaf_shrunk(struct omap *m, struct path *path)
 	struct omap_node *leaf = path->step[path->depth].node, *parent, *right;
 	unsigned i;
 
-	if (!path->depth)
+	if (!path->depth) {
+		if (!leaf->n) {
+			node_free(m, leaf);
+			m->root = NULL;
+		}
 		return;
+	}
 	parent = path->step[path->depth - 1].node;
 	i = path->step[path->depth - 1].i;
 	if (!leaf->n) {

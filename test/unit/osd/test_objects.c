@@ -189,13 +189,14 @@ static void check_full(void)
 	world_close(&w, true);
 }
 
-static void run(const char *backend)
+static void run(const char *stack)
 {
-	bool keeps = !strcmp(backend, "disk");
 	struct world w;
+	bool keeps;
 
-	printf("# %s\n", backend);
-	world_open(&w, backend, 0);
+	printf("# %s\n", stack);
+	world_open(&w, stack, 0);
+	keeps = world_keeps(&w);
 	check_basics(&w);
 	check_checksums(&w);
 	if (keeps)
@@ -209,6 +210,8 @@ int main(void)
 {
 	run("mem");
 	run("disk");
+	run("fault-mem");
+	run("fault-disk");
 	check_full();
 	return done_testing();
 }
