@@ -471,6 +471,7 @@ void locks_cancel_all(struct meta_target *mt);
 
 /* What a connection's data points to. */
 struct conn_ref {
+	struct rpc_conn *conn;
 	struct list link;
 	struct session *ses; /* NULL: none, or it ended */
 };

@@ -77,6 +77,7 @@ static void attach_conn(struct session *s, struct rpc_conn *conn)
 	if (!ref) {
 		ref = NEW(struct conn_ref);
 		list_init(&ref->link);
+		ref->conn = conn;
 		rpc_conn_set_data(conn, ref);
 	}
 	list_del(&ref->link);
@@ -137,8 +138,13 @@ static void session_end(struct meta_target *mt, struct session *s)
 
 static void session_evict(struct meta_target *mt, struct session *s, const char *why)
 {
+	struct conn_ref *ref;
+
 	log_notice("meta", "client %016llx on %s (pid %u) evicted: %s", (unsigned long long)s->client_id, s->host, s->pid, why);
 	mt->counters.sessions_evicted++;
+	/* A client that is alive after all learns of it by having to connect again. */
+	list_each (ref, &s->conns, link)
+		rpc_conn_close(ref->conn);
 	session_end(mt, s);
 }
 

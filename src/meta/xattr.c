@@ -81,6 +81,8 @@ static int space_of(struct wp_str name, enum space *ret)
 {
 	if (!name.len || name.len > WP_XATTR_NAME_MAX || memchr(name.p, 0, name.len))
 		return -EINVAL;
+	if (name.p[name.len - 1] == '.' && memchr(name.p, '.', name.len) == name.p + name.len - 1)
+		return -EINVAL; /* a name space and no name in it */
 	if (has_prefix(name, "user."))
 		*ret = SPACE_USER;
 	else if (has_prefix(name, "trusted."))
