@@ -112,7 +112,7 @@ static void apply(struct op *op, const struct job *j, struct inode *i, const str
 	}
 	i->blocks = t->blocks;
 	i->data_version = t->version;
-	if (!j->m->n_writers && !j->mt->grace) {
+	if (!(i->flags & INO_WRITING) || (!j->m->n_writers && !j->mt->grace)) {
 		i->flags &= ~(uint32_t)INO_WRITING;
 		i->comps = t->comps;
 	}
