@@ -21,6 +21,7 @@ struct client {
 	uint64_t session, id, xid;
 	struct call calls[SLOTS];
 	bool busy[SLOTS];
+	bool wrote[HANDLES]; /* since some close: what close says must not be less than the truth */
 };
 
 static struct client clients[CLIENTS];
@@ -58,8 +59,9 @@ static uint64_t any_size(void) { return draw(4) ? draw(4 << 20) : (uint64_t)draw
 		op = WP_OP_##OP;                                                                                               \
 	} while (0)
 
-static void data_op(struct wp_enc *ret, uint16_t *ret_op)
+static void data_op(struct client *c, struct wp_enc *ret, uint16_t *ret_op)
 {
+	uint32_t handle = draw(HANDLES);
 	struct wp_cred cred = draw(5) ? cred_root() : cred_user(draw(3), draw(3));
 	struct wp_enc e = *ret;
 	uint16_t op = 0;
@@ -71,7 +73,7 @@ static void data_op(struct wp_enc *ret, uint16_t *ret_op)
 		break;
 	case 2:
 	case 3:
-		SEND(close, CLOSE, .fid = any_fid(), .handle = draw(HANDLES), .wrote = (uint8_t)draw(2));
+		SEND(close, CLOSE, .fid = any_fid(), .handle = handle, .wrote = c->wrote[handle] || draw(2));
 		break;
 	case 4:
 		SEND(setattr, SETATTR, .cred = cred, .fid = any_fid(), .valid = draw(1u << 13), .mode = draw(07777), .uid = draw(3),
@@ -136,23 +138,27 @@ static void name_op(struct wp_enc *ret, uint16_t *ret_op)
 }
 
 /* Clients write while they have the file open; those that are evicted are kept from it by means that are not tested here. */
-static void maybe_write(const struct wp_entry *e)
+static void maybe_write(struct client *c, const struct wp_entry *e, uint64_t handle)
 {
+	struct session *ses = session_find(w.mt, c->session);
+	struct handle *h = ses ? handle_find(ses, handle) : NULL;
 	struct arena a = { 0 };
 	struct osd_slice v;
 	struct inode i;
 	struct key k;
 
-	if (!(e->has & WP_ENTRY_HAS_LAYOUT) || !(e->cap.rights & WP_RIGHTS_WRITE))
+	if (!h || h->m->ino != wp_fid_to_ino(&e->attr.fid) || !(h->flags & WP_OPEN_WRITE) || !(e->has & WP_ENTRY_HAS_LAYOUT))
 		return;
 	key_inode(&k, &e->attr.fid);
-	if (!osd_get(w.dev, key_slice(&k), &v) && !ino_decode(&a, v, &i) && i.flags & INO_WRITING)
+	if (!osd_get(w.dev, key_slice(&k), &v) && !ino_decode(&a, v, &i) && i.flags & INO_WRITING) {
 		world_write(&w, e, draw(3 << 20), 1 + draw(100000));
+		c->wrote[handle] = true;
+	}
 	arena_done(&a);
 }
 
 /* fids begin the attributes, which begin the entry of most replies. */
-static void learn(const struct call *c)
+static void learn(struct client *from, const struct call *c)
 {
 	struct wp_fid fid;
 	struct wp_dec d;
@@ -166,14 +172,18 @@ static void learn(const struct call *c)
 	if (!wp_fid_dec(&d, &fid))
 		known[draw(64)] = fid;
 	if (c->req.hdr.opcode == WP_OP_CREATE || c->req.hdr.opcode == WP_OP_OPEN) {
-		static uint8_t scratch[65536];
+		static uint8_t scratch[65536], scratch2[4096];
+		struct wp_create_req cq;
+		struct wp_open_req oq;
 		struct wp_open_rep p;
 		struct wp_create_rep q;
 
-		if (c->req.hdr.opcode == WP_OP_OPEN && !wp_open_rep_decode(c->reply, c->reply_len, scratch, sizeof(scratch), &p))
-			maybe_write(&p.entry);
-		if (c->req.hdr.opcode == WP_OP_CREATE && !wp_create_rep_decode(c->reply, c->reply_len, scratch, sizeof(scratch), &q))
-			maybe_write(&q.entry);
+		if (c->req.hdr.opcode == WP_OP_OPEN && !wp_open_rep_decode(c->reply, c->reply_len, scratch, sizeof(scratch), &p) &&
+		    !wp_open_req_decode(c->body, c->req.hdr.body_len, scratch2, sizeof(scratch2), &oq))
+			maybe_write(from, &p.entry, oq.handle);
+		if (c->req.hdr.opcode == WP_OP_CREATE && !wp_create_rep_decode(c->reply, c->reply_len, scratch, sizeof(scratch), &q) &&
+		    !wp_create_req_decode(c->body, c->req.hdr.body_len, scratch2, sizeof(scratch2), &cq))
+			maybe_write(from, &q.entry, cq.handle);
 	}
 }
 
@@ -182,7 +192,7 @@ static void collect(struct client *c)
 	for (int s = 0; s < SLOTS; s++)
 		if (c->busy[s] && c->calls[s].replies) {
 			ok_quiet(c->calls[s].replies == 1, "answered once");
-			learn(&c->calls[s]);
+			learn(c, &c->calls[s]);
 			call_done(&c->calls[s]);
 			c->busy[s] = false;
 		}
@@ -199,7 +209,7 @@ static void act(struct client *c)
 		return;
 	wp_enc_init(&e, buf, sizeof(buf));
 	if (draw(2))
-		data_op(&e, &op);
+		data_op(c, &e, &op);
 	else
 		name_op(&e, &op);
 	c->busy[slot] = true;
@@ -254,7 +264,7 @@ static void restart(void)
 
 static void remove_all(struct wp_fid dir)
 {
-	static char names[8][FILES + 2][256];
+	static char names[40][FILES + 2][256];
 	static int depth;
 	int n = t_readdir(&w, dir, 4096, names[depth], FILES + 2);
 
@@ -263,7 +273,7 @@ static void remove_all(struct wp_fid dir)
 
 		if (t_lookup(&w, dir, names[depth][i], &a))
 			continue;
-		if (S_ISDIR(a.mode) && depth < 7) {
+		if (S_ISDIR(a.mode) && depth < 39) {
 			depth++;
 			remove_all(a.fid);
 			depth--;
@@ -303,6 +313,10 @@ static void check_nothing_left(uint64_t seed)
 		inodes += p.rows[i].inodes;
 		bytes += p.rows[i].bytes;
 	}
+	for (uint32_t i = 0; i < w.n_objects; i++)
+		printf("# left: %llx component %u stripe %u size %llu version %llu\n",
+		       (unsigned long long)wp_fid_to_ino(&w.objects[i].id.fid), w.objects[i].id.component, w.objects[i].id.stripe,
+		       (unsigned long long)w.objects[i].stat.size, (unsigned long long)w.objects[i].stat.version);
 	ok(inodes == 1 && bytes == 0 && w.n_objects == 0, "seed %llu: nothing is left: %llu inodes, %llu bytes, %u objects (%llu answers, %llu errors)",
 	   (unsigned long long)seed, (unsigned long long)inodes, (unsigned long long)bytes, w.n_objects, (unsigned long long)answers,
 	   (unsigned long long)errors);
