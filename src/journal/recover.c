@@ -316,6 +316,20 @@ static void run(void *arg)
 		sort_segments(j);
 }
 
+/* The folder itself must outlive a power cut, too. */
+static int make_dir(struct journal *j)
+{
+	char *parent = xstrdup(j->dir), *slash = strrchr(parent, '/');
+	int err = j->env->ops->path_mkdir(j->env, j->dir, 0700);
+
+	if (slash)
+		*slash = 0;
+	if (!err || err == -EEXIST)
+		err = j->env->ops->dir_sync(j->env, !slash ? "." : slash == parent ? "/" : parent);
+	free(parent);
+	return err;
+}
+
 int recover_start(struct journal *j)
 {
 	struct recovery *r = NEW(struct recovery);
@@ -325,8 +339,8 @@ int recover_start(struct journal *j)
 	r->expected = j->params.applied + 1;
 	r->task = (struct env_task){ .fn = run, .arg = j };
 	if (j->dir) {
-		err = j->env->ops->path_mkdir(j->env, j->dir, 0700);
-		if (err && err != -EEXIST)
+		err = make_dir(j);
+		if (err)
 			return err;
 		err = j->env->ops->dir_list(j->env, j->dir, found_file, j);
 		if (err)

@@ -117,10 +117,10 @@ void rpc_call_init(struct rpc_call *c, uint16_t op, rpc_done_fn *done, void *arg
 struct wp_enc *rpc_call_enc(struct rpc_call *c, size_t max) { return &c->enc; }
 
 struct storage_answer {
+	struct list link; /* world.answers: under way */
 	struct env_task task;
 	struct world *w;
 	struct rpc_call *call;
-	struct env *env;
 };
 
 static int storage_execute(struct world *w, struct rpc_call *c, struct wp_enc *rep)
@@ -168,6 +168,7 @@ static void storage_answer(void *arg)
 	c->err = storage_execute(a->w, c, &rep);
 	c->reply = buf;
 	c->reply_len = rep.len;
+	list_del(&a->link);
 	free(a);
 	c->done(c);
 }
@@ -178,6 +179,7 @@ static void storage_send(struct world *w, struct rpc_call *c)
 
 	a->w = w;
 	a->call = c;
+	list_append(&w->answers, &a->link);
 	a->task = (struct env_task){ .fn = storage_answer, .arg = a };
 	env_post(w->env, &a->task);
 }
@@ -234,6 +236,7 @@ void world_init(struct world *w, uint64_t seed, const char *journal)
 	w->conn.role = WP_ROLE_CLIENT;
 	w->cred = cred_root();
 	list_init(&w->held);
+	list_init(&w->answers);
 }
 
 /* The device forgets everything with its process, so nothing may be taken out of the journal. */
@@ -278,9 +281,13 @@ static void forget(struct world *w)
 
 void world_kill(struct world *w)
 {
+	struct storage_answer *a;
+
 	forget(w);
 	sim_process_kill(w->env);
 	meta_target_free(w->mt);
+	while ((a = list_pop(&w->answers, struct storage_answer, link)))
+		free(a);
 	/* The device is in memory: it goes with the process. Its destructor wants a clean end, which there is not. */
 #ifdef __SANITIZE_ADDRESS__
 	__lsan_ignore_object(w->dev);

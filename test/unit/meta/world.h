@@ -60,6 +60,7 @@ struct world {
 	uint64_t obj_calls;
 	bool hold_storage;  /* calls wait */
 	struct list held;   /* of rpc_call.node */
+	struct list answers;
 	/* of the last call */
 	struct call last;
 	uint8_t scratch[65536];
