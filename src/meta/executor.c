@@ -15,7 +15,7 @@ static const struct op_desc descs[] = {
 	{ WP_OP_SESSION_OPEN, OPF_ANY, meta_session_open },
 	{ WP_OP_SESSION_ATTACH, OPF_ANY, meta_session_attach },
 	{ WP_OP_RECLAIM, 0, meta_reclaim },
-	{ WP_OP_SESSION_CLOSE, OPF_ANY, meta_session_close },
+	{ WP_OP_SESSION_CLOSE, OPF_ANY | OPF_FREES, meta_session_close },
 	{ WP_OP_SESSION_PING, OPF_ANY, meta_session_ping },
 	{ WP_OP_SEQ_ALLOC, OPF_MUTATES, meta_seq_alloc },
 	{ WP_OP_LOOKUP, 0, meta_lookup },
@@ -25,13 +25,13 @@ static const struct op_desc descs[] = {
 	{ WP_OP_MKNOD, OPF_MUTATES, meta_mknod },
 	{ WP_OP_MKDIR, OPF_MUTATES, meta_mkdir },
 	{ WP_OP_SYMLINK, OPF_MUTATES, meta_symlink },
-	{ WP_OP_UNLINK, OPF_MUTATES, meta_unlink },
-	{ WP_OP_RMDIR, OPF_MUTATES, meta_rmdir },
+	{ WP_OP_UNLINK, OPF_MUTATES | OPF_FREES, meta_unlink },
+	{ WP_OP_RMDIR, OPF_MUTATES | OPF_FREES, meta_rmdir },
 	{ WP_OP_RENAME, OPF_MUTATES, meta_rename },
 	{ WP_OP_LINK, OPF_MUTATES, meta_link },
 	{ WP_OP_OPEN, OPF_MUTATES, meta_open },
 	{ WP_OP_CREATE, OPF_MUTATES, meta_create },
-	{ WP_OP_CLOSE, OPF_MUTATES, meta_close },
+	{ WP_OP_CLOSE, OPF_MUTATES | OPF_FREES, meta_close },
 	{ WP_OP_READDIR, 0, meta_readdir },
 	{ WP_OP_OPENDIR, 0, meta_opendir },
 	{ WP_OP_ACCESS, 0, meta_access },
@@ -198,6 +198,28 @@ void mop_finish(struct op *op, int err)
 
 /* ---- committing ------------------------------------------------------------------------------------------------------------------ */
 
+#define RESERVE_MAX MIB(64)
+#define SPACE_COMMITS 64u          /* so many commits, */
+#define SPACE_NS (50 * NSEC_PER_MSEC) /* or so long, the look at the free space is good for */
+
+/* The last part of the device is for removals, which write before they free. */
+static bool refuse_growth(struct op *op)
+{
+	struct meta_target *mt = op->mt;
+	uint64_t now = env_mono_ns(mt->env);
+	struct osd_space s;
+
+	if (!op->req || op->desc->flags & OPF_FREES)
+		return false;
+	if (mt->space_age++ % SPACE_COMMITS == 0 || now - mt->space_ns > SPACE_NS) {
+		mt->space_age = 1;
+		mt->space_ns = now;
+		mt->dev->ops->statfs(mt->dev, &s);
+		mt->full = s.free < MIN(s.total / 8, RESERVE_MAX);
+	}
+	return mt->full;
+}
+
 static int submit(struct op *op)
 {
 	struct meta_target *mt = op->mt;
@@ -205,6 +227,8 @@ static int submit(struct op *op)
 
 	if (!op->txn.count)
 		return 0;
+	if (refuse_growth(op))
+		return -ENOSPC;
 	err = journal_append(mt->journal, op->txn.ops.p, op->txn.ops.len);
 	if (err)
 		return err == -EAGAIN ? -WEFT_ENOTREADY : err;

@@ -138,6 +138,7 @@ enum {
 	OPF_MUTATES = 1,   /* through the reply cache */
 	OPF_ANY = 2,       /* no session needed */
 	OPF_ADMIN = 4,     /* not for clients */
+	OPF_FREES = 8,     /* makes room in the end: may use the reserve of a full device */
 };
 
 struct usage_delta {
@@ -196,6 +197,9 @@ struct meta_target {
 	uint64_t boot_epoch;
 	uint64_t now_ns;           /* wall clock, never falls */
 
+	bool full;                 /* only the reserve is left */
+	uint32_t space_age;        /* commits since the space was looked at */
+	uint64_t space_ns;
 	struct list pending;       /* ops that wait for durability, in order of index */
 	struct htab sessions;
 	struct list all_sessions;

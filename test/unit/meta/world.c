@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 #include "world.h"
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
+
 #include "layout/stripe.h"
 #include "osd/osd.h"
 
@@ -232,6 +236,18 @@ void world_init(struct world *w, uint64_t seed, const char *journal)
 	list_init(&w->held);
 }
 
+/* The device forgets everything with its process, so nothing may be taken out of the journal. */
+static void never_applied(struct osd_dev *dev, env_fn *fn, void *arg) { }
+
+static void keep_journal(struct osd_dev *dev)
+{
+	static struct osd_ops ops;
+
+	ops = *dev->ops;
+	ops.on_applied = never_applied;
+	dev->ops = &ops;
+}
+
 bool world_open(struct world *w)
 {
 	struct meta_params p = { .journal_dir = w->journal, .opened = opened, .failed = failed, .storage_peer = storage_peer,
@@ -241,6 +257,7 @@ bool world_open(struct world *w)
 	p.env = w->env;
 	if (osd_backend("mem")->open(&(struct osd_params){ .env = w->env, .capacity = w->capacity ? w->capacity : MIB(512) }, &w->dev))
 		abort();
+	keep_journal(w->dev);
 	p.dev = w->dev;
 	w->opened = w->failed = 1;
 	if (meta_target_open(&p, &w->mt))
@@ -265,6 +282,9 @@ void world_kill(struct world *w)
 	sim_process_kill(w->env);
 	meta_target_free(w->mt);
 	/* The device is in memory: it goes with the process. Its destructor wants a clean end, which there is not. */
+#ifdef __SANITIZE_ADDRESS__
+	__lsan_ignore_object(w->dev);
+#endif
 	w->dev = NULL;
 	sim_process_free(w->env);
 	w->mt = NULL;
