@@ -68,9 +68,20 @@ static int file_seek(struct env *e, struct env_file *f, uint64_t at, bool hole, 
 }
 
 
+/* A write that fails has written the first half of its first piece. */
+static void half_done(struct env_io *half)
+{
+	struct failed *f = half->arg;
+
+	free(half);
+	f->task = (struct env_task){ .fn = failed_done, .arg = f };
+	env_post(inner, &f->task);
+}
+
 static void file_io(struct env *e, struct env_io *io)
 {
 	struct failed *f;
+	struct env_io *half;
 
 	if (io->op == ENV_IO_READ || !fails()) {
 		env_file_io(inner, io);
@@ -78,8 +89,16 @@ static void file_io(struct env *e, struct env_io *io)
 	}
 	f = NEW(struct failed);
 	f->io = io;
-	f->task = (struct env_task){ .fn = failed_done, .arg = f };
-	env_post(inner, &f->task);
+	half = NEW(struct env_io);
+	if (io->op != ENV_IO_WRITE) {
+		half->arg = f;
+		half_done(half);
+		return;
+	}
+	io->iov[0].iov_len = io->iov[0].iov_len / 2 + 1;
+	*half = (struct env_io){ .op = ENV_IO_WRITE, .file = io->file, .iov = io->iov, .iov_n = 1, .offset = io->offset,
+				 .done = half_done, .arg = f };
+	env_file_io(inner, half);
 }
 
 static int path_unlink(struct env *e, const char *path) { return fails() ? fail_err : inner->ops->path_unlink(inner, path); }

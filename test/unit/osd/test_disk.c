@@ -167,6 +167,52 @@ static void check_recovery(void)
 	world_close(&w, true);
 }
 
+static void object_file(struct world *w, uint32_t k, char *name, size_t size)
+{
+	struct wp_objid id = obj_id(k);
+	char cmd[256];
+	FILE *f;
+
+	snprintf(cmd, sizeof(cmd), "find %s/objects -name '%x-%x-%x-%x-%x'", w->path, (unsigned)id.fid.seq, id.fid.oid, id.fid.ver,
+		 id.component, id.stripe);
+	f = popen(cmd, "r");
+	if (!f || !fgets(name, (int)size, f))
+		bail_out("the object's file");
+	pclose(f);
+	name[strcspn(name, "\n")] = '\0';
+}
+
+/* Old checksums of an object that was destroyed and made again are in the index; and a power loss undoes an unlink. */
+static void check_remade(void)
+{
+	struct wp_objid a = obj_id(1), b = obj_id(2);
+	char name[256], cmd[600];
+	static uint8_t large[3 << 20];
+	struct world w;
+
+	world_open(&w, "disk", 0);
+	memset(large, 'o', sizeof(large));
+	(void)!world_write(&w, &a, 0, large, sizeof(large));
+	(void)!world_write(&w, &b, 0, large, 5000);
+	world_reopen(&w); /* the list is clean, the index has the checksums */
+	object_file(&w, 2, name, sizeof(name));
+	snprintf(cmd, sizeof(cmd), "cp %s %s.saved", name, w.path);
+	if (system(cmd))
+		bail_out("cp");
+	(void)!simple(&w, 1, OSD_DESTROY, 0, 0, 0, NULL);
+	(void)!world_write(&w, &a, (5 << 19), "again", 5);
+	(void)!simple(&w, 2, OSD_DESTROY, 0, 0, 0, NULL);
+	die(&w);
+	snprintf(cmd, sizeof(cmd), "mv %s.saved %s", w.path, name);
+	if (system(cmd))
+		bail_out("mv");
+	world_reopen(&w);
+	is_int(world_read(&w, &a, 0, large, sizeof(large)), (5 << 19) + 5, "old checksums do not outlive the object");
+	is_int(simple(&w, 2, OSD_STAT, 0, 0, 0, NULL), -ENOENT, "an unlink that was undone is done again");
+	ok(access(name, F_OK) < 0, "on the disk, too");
+	world_close(&w, true);
+}
+
 static void check_torn_log(void)
 {
 	unsigned bad = 0;
@@ -302,12 +348,20 @@ static void check_capacity(void)
 		(void)!simple(&w, k, OSD_DESTROY, 0, 0, 0, NULL);
 	w.ops->statfs(w.dev, &s2);
 	ok(s2.free > s1.free + 100000ull * (n - 2), "destroying makes room");
-	id = obj_id(200);
-	is_int(world_write(&w, &id, 0, data, 100000), 0, "which can be used");
+	r = 0;
+	for (uint32_t k = 200; k < 212; k++) {
+		id = obj_id(k);
+		r |= world_write(&w, &id, 0, data, 100000);
+	}
+	is_int(r, 0, "which can be used");
 	w.ops->statfs(w.dev, &s1);
+	die(&w);
 	world_reopen(&w);
 	w.ops->statfs(w.dev, &s2);
-	ok(s2.free + 300000 > s1.free && s1.free + 300000 > s2.free, "the accounting survives");
+	ok(s2.free + 300000 > s1.free && s1.free + 300000 > s2.free, "the accounting survives the death of the process");
+	world_reopen(&w);
+	w.ops->statfs(w.dev, &s2);
+	ok(s2.free + 300000 > s1.free && s1.free + 300000 > s2.free, "and an orderly end");
 	world_close(&w, true);
 }
 
@@ -328,6 +382,7 @@ int main(void)
 	check_split();
 	check_checkpoint();
 	check_recovery();
+	check_remade();
 	check_torn_log();
 	check_capacity();
 	check_kth_failure();
