@@ -185,24 +185,50 @@ void dop_truncate(struct dop *op)
 
 /* ---- destroy ------------------------------------------------------------------------------------------------------------------------------------ */
 
+struct unlinking {
+	struct dop *op;
+	struct env *env;
+	char *path;
+	int err;
+	struct env_work work;
+};
+
+/* On a helper thread: a large file takes its time to go. */
+static void unlink_run(void *arg)
+{
+	struct unlinking *u = arg;
+
+	u->err = u->env->ops->path_unlink(u->env, u->path);
+}
+
+static void unlinked(void *arg)
+{
+	struct unlinking *u = arg;
+	struct dop *op = u->op;
+	struct dobj *o = op->obj;
+	int err = u->err == -ENOENT ? 0 : u->err;
+
+	free(u->path);
+	free(u);
+	if (!err) {
+		dattr_remove(o->disk, o->key, &o->attr);
+		o->exists = o->name_durable = o->data_dirty = false;
+	}
+	dop_end(op, err);
+}
+
 static void destroy_marked(struct dop *op)
 {
 	struct dobj *o = op->obj;
 	struct env *env = o->disk->dev.env;
-	cleanup_free char *path = dobj_path(o->disk, &o->id);
-	int r;
+	struct unlinking *u = NEW(struct unlinking);
 
 	if (o->file)
 		env->ops->file_close(env, o->file);
 	o->file = NULL;
-	r = env->ops->path_unlink(env, path);
-	if (r < 0 && r != -ENOENT) {
-		dop_end(op, r);
-		return;
-	}
-	dattr_remove(o->disk, o->key, &o->attr);
-	o->exists = o->name_durable = o->data_dirty = false;
-	dop_end(op, 0);
+	*u = (struct unlinking){ .op = op, .env = env, .path = dobj_path(o->disk, &o->id) };
+	u->work = (struct env_work){ .run = unlink_run, .done = unlinked, .arg = u };
+	env_work(env, &u->work);
 }
 
 void dop_destroy(struct dop *op)
