@@ -55,6 +55,7 @@ is "$(cat "$T/near/after")" after "file written after the cut"
 wait %% || true
 
 step "IPv6"
+ip -n "$B" addr replace fd91::2/64 dev veth0 nodad # went with the cable
 umount "$T/far" "$T/near"
 IT_MOUNTS=()
 on "$A" "$WEFT" down --dir "$D" >>"$T/up.out"
