@@ -12,7 +12,8 @@
 
 static uint8_t data[300000], got[300000];
 
-static int simple(struct world *w, uint32_t k, enum osd_io_op op, uint8_t mode, uint64_t offset, uint64_t length, struct osd_objstat *st)
+static int simple(struct world *w, uint32_t k, enum osd_io_op op, uint8_t mode, uint64_t offset, uint64_t length,
+		  struct osd_objstat *st)
 {
 	struct osd_io io = { .op = op, .obj = obj_id(k), .mode = mode, .offset = offset, .length = length };
 	int r = world_io(w, &io);
@@ -22,7 +23,7 @@ static int simple(struct world *w, uint32_t k, enum osd_io_op op, uint8_t mode, 
 	return r;
 }
 
-/* ---- the k-th file operation fails ---------------------------------------------------------------------------------------------------- */
+/* ---- the k-th file operation fails ----------------------------------------------------------------- */
 
 enum { LEN = 20000 };
 
@@ -92,7 +93,7 @@ static void check_kth_failure(void)
 	world_close(&w, true);
 }
 
-/* ---- recovery --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- recovery ----------------------------------------------------------------- */
 
 /* What a process that dies leaves: a copy of the folder while the device is open. */
 static void die(struct world *w)
@@ -173,8 +174,8 @@ static void object_file(struct world *w, uint32_t k, char *name, size_t size)
 	char cmd[256];
 	FILE *f;
 
-	snprintf(cmd, sizeof(cmd), "find %s/objects -name '%x-%x-%x-%x-%x'", w->path, (unsigned)id.fid.seq, id.fid.oid, id.fid.ver,
-		 id.component, id.stripe);
+	snprintf(cmd, sizeof(cmd), "find %s/objects -name '%x-%x-%x-%x-%x'", w->path, (unsigned)id.fid.seq, id.fid.oid,
+		 id.fid.ver, id.component, id.stripe);
 	f = popen(cmd, "r");
 	if (!f || !fgets(name, (int)size, f))
 		bail_out("the object's file");
@@ -284,7 +285,7 @@ static void check_damaged_log(void)
 	world_close(&w, true);
 }
 
-/* ---- generations -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- generations ----------------------------------------------------------------- */
 
 static int put_n(struct world *w, uint64_t seq)
 {
@@ -363,7 +364,7 @@ static void check_checkpoint(void)
 	world_close(&w, true);
 }
 
-/* ---- space ------------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- space ----------------------------------------------------------------- */
 
 static void check_capacity(void)
 {

@@ -51,7 +51,10 @@ static uint64_t rnd(uint64_t n)
 	return rng % n;
 }
 
-static void may_be(struct state *st, uint64_t at, uint8_t v) { st->may[at][v / 8] = (uint8_t)(st->may[at][v / 8] | 1u << v % 8); }
+static void may_be(struct state *st, uint64_t at, uint8_t v)
+{
+	st->may[at][v / 8] = (uint8_t)(st->may[at][v / 8] | 1u << v % 8);
+}
 
 /* st becomes what the object is now. */
 static void capture(struct obj_oracle *o, struct state *st)
@@ -321,7 +324,7 @@ static void one_seed(unsigned seed)
 	ok_quiet(!bad, "seed %u: %u rules broken", seed, bad);
 }
 
-/* ---- what else is injected ------------------------------------------------------------------------------------------------------------ */
+/* ---- what else is injected ----------------------------------------------------------------- */
 
 static void check_failures(const char *stack)
 {
@@ -371,7 +374,8 @@ int main(void)
 	for (unsigned seed = 0; seed < SEEDS; seed++)
 		one_seed(seed);
 	ok(tap_failed == before, "%u seeds of power cuts", (unsigned)SEEDS);
-	ok(lost_objects > 100 && kept_objects > 100, "unsynced changes were lost %u times, kept %u times", lost_objects, kept_objects);
+	ok(lost_objects > 100 && kept_objects > 100, "unsynced changes were lost %u times, kept %u times", lost_objects,
+	   kept_objects);
 	ok(lost_txns > 30 && kept_txns > 30, "stable transactions were lost %u times, kept %u times", lost_txns, kept_txns);
 	check_failures("fault-mem");
 	check_failures("fault-disk");

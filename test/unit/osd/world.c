@@ -22,7 +22,11 @@ static const struct osd_ops *base_ops(const struct world *w)
 
 static struct osd_params params(struct world *w)
 {
-	return (struct osd_params){ .env = w->env_used ? w->env_used : w->env, .path = w->path, .capacity = w->capacity, .below = w->below, .seed = w->seed };
+	return (struct osd_params){ .env = w->env_used ? w->env_used : w->env,
+				    .path = w->path,
+				    .capacity = w->capacity,
+				    .below = w->below,
+				    .seed = w->seed };
 }
 
 static void open_stack(struct world *w)
