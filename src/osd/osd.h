@@ -29,23 +29,23 @@ struct osd_slice {
 
 #define OSD_KEY_MAX 500u /* LMDB's limit is 511 */
 
-/* ---- device ----------------------------------------------------------------- */
+/* ---- device -------------------------------------------------------------------------------------------- */
 
 struct osd_params {
 	struct env *env;
-	const char *path;     /* folder of the target; mem: ignored */
-	uint64_t capacity;    /* bytes; mem: the limit (0: half of the machine's memory); disk: 0 is what the file system has */
-	uint64_t cache_bytes; /* disk: overlay size that forces a checkpoint; 0 is the default */
-	struct osd_dev *below; /* fault: the wrapped device, which it owns */
-	uint64_t seed;	       /* fault */
+	const char *path;         /* folder of the target; mem: ignored */
+	uint64_t capacity; /* bytes; mem: the limit (0: half of the machine's memory); disk: 0 is what the file system has */
+	uint64_t cache_bytes;     /* disk: overlay size that forces a checkpoint; 0 is the default */
+	struct osd_dev *below;    /* fault: the wrapped device, which it owns */
+	uint64_t seed;            /* fault */
 };
 
 struct osd_space {
-	uint64_t total, free;	      /* bytes */
+	uint64_t total, free;         /* bytes */
 	uint64_t inodes, inodes_free; /* objects and index room, in inodes */
 };
 
-/* ---- index transactions ----------------------------------------------------------------- */
+/* ---- index transactions -------------------------------------------------------------------------------- */
 
 /*
  * A transaction is a batch of puts and deletes, built in memory and submitted whole. At submit it becomes visible to all
@@ -85,7 +85,7 @@ struct osd_iter {
 	bool inclusive;
 };
 
-/* ---- objects ----------------------------------------------------------------- */
+/* ---- objects ------------------------------------------------------------------------------------------- */
 
 enum osd_io_op {
 	OSD_READ,     /* offset, length -> iov filled, bytes, crcs */
@@ -99,7 +99,7 @@ enum osd_io_op {
 };
 
 struct osd_objstat {
-	uint64_t size;	  /* bytes */
+	uint64_t size;    /* bytes */
 	uint64_t blocks;  /* 512-byte units */
 	uint64_t version; /* grows with every change of the data, also across restarts; 0: does not exist */
 	uint64_t mtime_ns;
@@ -122,21 +122,21 @@ struct osd_io {
 	uint64_t offset, length;
 	struct iovec *iov; /* READ: room for length bytes; WRITE: length bytes */
 	int iov_n;
-	uint32_t *crcs; /* WRITE: given; READ: filled, room for every block touched */
+	uint32_t *crcs;    /* WRITE: given; READ: filled, room for every block touched */
 	uint8_t mode;
 	bool hole;
-	bool stable; /* WRITE: durable when done */
+	bool stable;       /* WRITE: durable when done */
 	/* results */
 	int err;
-	uint64_t bytes;		 /* READ: bytes delivered, short at the end of the object */
+	uint64_t bytes;    /* READ: bytes delivered, short at the end of the object */
 	struct osd_objstat stat; /* after the operation */
 	void (*done)(struct osd_io *io);
 	void *arg;
-	struct list node; /* private */
-	void *priv[4];	  /* private */
+	struct list node;  /* private */
+	void *priv[4];     /* private */
 };
 
-/* ---- the ops ----------------------------------------------------------------- */
+/* ---- the ops ------------------------------------------------------------------------------------------- */
 
 struct osd_ops {
 	const char *name;
@@ -200,14 +200,14 @@ static inline int osd_txn_submit(struct osd_dev *d, struct osd_txn *t, uint64_t 
 }
 static inline void osd_io(struct osd_dev *d, struct osd_io *io) { d->ops->io(d, io); }
 
-/* ---- fault: what the wrapper injects ----------------------------------------------------------------- */
+/* ---- fault: what the wrapper injects ------------------------------------------------------------------- */
 
 struct osd_fault_plan {
-	uint64_t fail_at;      /* the k-th call from now fails with fail_err; 0: none */
-	int fail_err;	       /* negative errno */
-	uint32_t delay_us_max; /* completions are delayed at random up to this */
-	uint32_t corrupt_ppm;  /* reads see a flipped bit with this probability, below the checksum check */
-	uint64_t capacity;     /* -ENOSPC beyond this many bytes; 0: none */
+	uint64_t fail_at;       /* the k-th call from now fails with fail_err; 0: none */
+	int fail_err;           /* negative errno */
+	uint32_t delay_us_max;  /* completions are delayed at random up to this */
+	uint32_t corrupt_ppm;   /* reads see a flipped bit with this probability, below the checksum check */
+	uint64_t capacity;      /* -ENOSPC beyond this many bytes; 0: none */
 };
 
 void osd_fault_set(struct osd_dev *dev, const struct osd_fault_plan *plan);
