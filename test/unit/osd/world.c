@@ -88,6 +88,7 @@ void world_close(struct world *w, bool remove)
 
 	if (w->dev)
 		w->dev->ops->close(w->dev);
+	env_linux_run_once(w->env, false); /* what the device had posted to itself is freed there */
 	env_linux_free(w->env);
 	snprintf(cmd, sizeof(cmd), "rm -rf %s", w->path);
 	if (remove && system(cmd))
