@@ -34,22 +34,21 @@ struct span {
 	double cpu, all;
 };
 
-static struct span begin(void)
-{
-	return (struct span){ env_mono_ns(env), cpu_s(RUSAGE_THREAD), cpu_s(RUSAGE_SELF) };
-}
+static struct span begin(void) { return (struct span){ env_mono_ns(env), cpu_s(RUSAGE_THREAD), cpu_s(RUSAGE_SELF) }; }
 
 static void report(struct span s, const char *what, uint64_t n, uint64_t bytes)
 {
-	double t = (double)(env_mono_ns(env) - s.ns) / 1e9, cpu = cpu_s(RUSAGE_THREAD) - s.cpu, all = cpu_s(RUSAGE_SELF) - s.all;
+	double t = (double)(env_mono_ns(env) - s.ns) / 1e9, cpu = cpu_s(RUSAGE_THREAD) - s.cpu,
+	       all = cpu_s(RUSAGE_SELF) - s.all;
 
-	printf("%-44s %9.0f /s  %6.2f us CPU (%6.2f with helpers)", what, (double)n / t, cpu * 1e6 / (double)n, all * 1e6 / (double)n);
+	printf("%-44s %9.0f /s  %6.2f us CPU (%6.2f with helpers)", what, (double)n / t, cpu * 1e6 / (double)n,
+	       all * 1e6 / (double)n);
 	if (bytes)
 		printf("  %6.0f MB/s", (double)(n * bytes) / t / 1e6);
 	printf("\n");
 }
 
-/* ---- index --------------------------------------------------------------------------------------------------------------------- */
+/* ---- index ----------------------------------------------------------------- */
 
 static void key_of(uint8_t *key, uint64_t n)
 {
@@ -104,7 +103,7 @@ static void bench_index(uint64_t n)
 	report(s, "index next", found, 0);
 }
 
-/* ---- objects ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- objects ----------------------------------------------------------------- */
 
 struct load {
 	uint64_t issued, done, total;

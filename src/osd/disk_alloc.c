@@ -5,9 +5,12 @@
 
 #include "osd/disk_priv.h"
 
-/* ---- allocate, punch, zero -------------------------------------------------------------------------------------------------------------- */
+/* ---- allocate, punch, zero ----------------------------------------------------------------- */
 
-static bool zeroes(const struct osd_io *io) { return io->mode != WP_ALLOC_MODE_ALLOCATE && io->mode != WP_ALLOC_MODE_KEEP_SIZE; }
+static bool zeroes(const struct osd_io *io)
+{
+	return io->mode != WP_ALLOC_MODE_ALLOCATE && io->mode != WP_ALLOC_MODE_KEEP_SIZE;
+}
 static bool extends(const struct osd_io *io) { return io->mode == WP_ALLOC_MODE_ALLOCATE || io->mode == WP_ALLOC_MODE_ZERO; }
 
 static void alloc_end(struct dop *op)
@@ -66,8 +69,13 @@ static void falloc_step(struct dop *op)
 		mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 	if (op->step == 2)
 		mode &= FALLOC_FL_KEEP_SIZE;
-	op->io = (struct env_io){ .op = ENV_IO_FALLOCATE, .file = o->file, .mode = mode, .offset = op->up->offset, .length = op->up->length,
-				  .done = falloc_done, .arg = op };
+	op->io = (struct env_io){ .op = ENV_IO_FALLOCATE,
+				  .file = o->file,
+				  .mode = mode,
+				  .offset = op->up->offset,
+				  .length = op->up->length,
+				  .done = falloc_done,
+				  .arg = op };
 	env_file_io(o->disk->dev.env, &op->io);
 }
 
@@ -126,7 +134,7 @@ void dop_alloc(struct dop *op)
 		dop_edges(op, alloc_mark);
 }
 
-/* ---- truncate ---------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- truncate ----------------------------------------------------------------- */
 
 static void truncate_marked(struct dop *op)
 {
@@ -183,7 +191,7 @@ void dop_truncate(struct dop *op)
 		dop_edges(op, truncate_mark);
 }
 
-/* ---- destroy ------------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- destroy ----------------------------------------------------------------- */
 
 struct unlinking {
 	struct dop *op;

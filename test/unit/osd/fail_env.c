@@ -67,7 +67,6 @@ static int file_seek(struct env *e, struct env_file *f, uint64_t at, bool hole, 
 	return inner->ops->file_seek(inner, f, at, hole, ret);
 }
 
-
 /* A write that fails has written the first half of its first piece. */
 static void half_done(struct env_io *half)
 {
@@ -96,14 +95,22 @@ static void file_io(struct env *e, struct env_io *io)
 		return;
 	}
 	io->iov[0].iov_len = io->iov[0].iov_len / 2 + 1;
-	*half = (struct env_io){ .op = ENV_IO_WRITE, .file = io->file, .iov = io->iov, .iov_n = 1, .offset = io->offset,
-				 .done = half_done, .arg = f };
+	*half = (struct env_io){ .op = ENV_IO_WRITE,
+				 .file = io->file,
+				 .iov = io->iov,
+				 .iov_n = 1,
+				 .offset = io->offset,
+				 .done = half_done,
+				 .arg = f };
 	env_file_io(inner, half);
 }
 
 static int path_unlink(struct env *e, const char *path) { return fails() ? fail_err : inner->ops->path_unlink(inner, path); }
 static int path_rename(struct env *e, const char *a, const char *b) { return inner->ops->path_rename(inner, a, b); }
-static int path_mkdir(struct env *e, const char *p, unsigned m) { return fails() ? fail_err : inner->ops->path_mkdir(inner, p, m); }
+static int path_mkdir(struct env *e, const char *p, unsigned m)
+{
+	return fails() ? fail_err : inner->ops->path_mkdir(inner, p, m);
+}
 static int dir_list(struct env *e, const char *p, int (*fn)(void *arg, const char *name), void *arg)
 {
 	return inner->ops->dir_list(inner, p, fn, arg);
@@ -117,10 +124,26 @@ static int fs_space(struct env *e, const char *p, uint64_t *t, uint64_t *f, uint
 struct env *fail_env_new(struct env *env)
 {
 	static const struct env_ops ops = {
-		.name = "fail", .mono_ns = mono, .wall_ns = wall, .random = rnd, .timer_arm = arm, .timer_cancel = cancel,
-		.post = post, .work = work, .file_open = file_open, .file_close = file_close, .file_stat = file_stat,
-		.file_truncate = file_truncate, .file_seek = file_seek, .file_io = file_io, .path_unlink = path_unlink,
-		.path_rename = path_rename, .path_mkdir = path_mkdir, .dir_list = dir_list, .dir_sync = dir_sync, .fs_space = fs_space,
+		.name = "fail",
+		.mono_ns = mono,
+		.wall_ns = wall,
+		.random = rnd,
+		.timer_arm = arm,
+		.timer_cancel = cancel,
+		.post = post,
+		.work = work,
+		.file_open = file_open,
+		.file_close = file_close,
+		.file_stat = file_stat,
+		.file_truncate = file_truncate,
+		.file_seek = file_seek,
+		.file_io = file_io,
+		.path_unlink = path_unlink,
+		.path_rename = path_rename,
+		.path_mkdir = path_mkdir,
+		.dir_list = dir_list,
+		.dir_sync = dir_sync,
+		.fs_space = fs_space,
 	};
 	static struct env e = { .ops = &ops };
 

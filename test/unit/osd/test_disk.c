@@ -12,7 +12,8 @@
 
 static uint8_t data[300000], got[300000];
 
-static int simple(struct world *w, uint32_t k, enum osd_io_op op, uint8_t mode, uint64_t offset, uint64_t length, struct osd_objstat *st)
+static int simple(struct world *w, uint32_t k, enum osd_io_op op, uint8_t mode, uint64_t offset, uint64_t length,
+		  struct osd_objstat *st)
 {
 	struct osd_io io = { .op = op, .obj = obj_id(k), .mode = mode, .offset = offset, .length = length };
 	int r = world_io(w, &io);
@@ -22,7 +23,7 @@ static int simple(struct world *w, uint32_t k, enum osd_io_op op, uint8_t mode, 
 	return r;
 }
 
-/* ---- the k-th file operation fails ---------------------------------------------------------------------------------------------------- */
+/* ---- the k-th file operation fails ----------------------------------------------------------------- */
 
 enum { LEN = 20000 };
 
@@ -92,7 +93,7 @@ static void check_kth_failure(void)
 	world_close(&w, true);
 }
 
-/* ---- recovery --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- recovery ----------------------------------------------------------------- */
 
 /* What a process that dies leaves: a copy of the folder while the device is open. */
 static void die(struct world *w)
@@ -173,8 +174,8 @@ static void object_file(struct world *w, uint32_t k, char *name, size_t size)
 	char cmd[256];
 	FILE *f;
 
-	snprintf(cmd, sizeof(cmd), "find %s/objects -name '%x-%x-%x-%x-%x'", w->path, (unsigned)id.fid.seq, id.fid.oid, id.fid.ver,
-		 id.component, id.stripe);
+	snprintf(cmd, sizeof(cmd), "find %s/objects -name '%x-%x-%x-%x-%x'", w->path, (unsigned)id.fid.seq, id.fid.oid,
+		 id.fid.ver, id.component, id.stripe);
 	f = popen(cmd, "r");
 	if (!f || !fgets(name, (int)size, f))
 		bail_out("the object's file");
@@ -185,7 +186,7 @@ static void object_file(struct world *w, uint32_t k, char *name, size_t size)
 /* Old checksums of an object that was destroyed and made again are in the index; and a power loss undoes an unlink. */
 static void check_remade(void)
 {
-	struct wp_objid a = obj_id(1), b = obj_id(2);
+	struct wp_objid a = obj_id(1), b = obj_id(2), c = obj_id(3);
 	char name[256], cmd[600];
 	static uint8_t large[3 << 20];
 	struct world w;
@@ -194,7 +195,9 @@ static void check_remade(void)
 	memset(large, 'o', sizeof(large));
 	(void)!world_write(&w, &a, 0, large, sizeof(large));
 	(void)!world_write(&w, &b, 0, large, 5000);
+	(void)!world_write(&w, &c, 0, large, 250000);
 	world_reopen(&w); /* the list is clean, the index has the checksums */
+	(void)!simple(&w, 3, OSD_TRUNCATE, 0, 0, 100001, NULL);
 	object_file(&w, 2, name, sizeof(name));
 	snprintf(cmd, sizeof(cmd), "cp %s %s.saved", name, w.path);
 	if (system(cmd))
@@ -210,6 +213,7 @@ static void check_remade(void)
 	is_int(world_read(&w, &a, 0, large, sizeof(large)), (5 << 19) + 5, "old checksums do not outlive the object");
 	is_int(simple(&w, 2, OSD_STAT, 0, 0, 0, NULL), -ENOENT, "an unlink that was undone is done again");
 	ok(access(name, F_OK) < 0, "on the disk, too");
+	is_int(world_read(&w, &c, 0, large, sizeof(large)), 100001, "a truncation is recovered from the file");
 	world_close(&w, true);
 }
 
@@ -243,7 +247,45 @@ static void check_torn_log(void)
 	is_int(bad, 0, "a torn tail of the dirty list is ignored");
 }
 
-/* ---- generations -------------------------------------------------------------------------------------------------------------------------- */
+/* A record that does not match its checksum is not believed: here, one that would destroy an object. */
+static void check_damaged_log(void)
+{
+	unsigned bad = 0;
+	struct world w;
+
+	world_open(&w, "disk", 0);
+	memset(data, 'd', 9000);
+	for (unsigned round = 0; round < 2; round++) {
+		for (uint32_t k = 1; k < 5; k++) {
+			struct wp_objid id = obj_id(k);
+
+			(void)!world_write(&w, &id, 0, data, 9000);
+		}
+		if (!round)
+			world_reopen(&w);
+	}
+	die(&w);
+	for (unsigned which = 0; which < 2; which++) {
+		char path[128];
+		int fd;
+
+		snprintf(path, sizeof(path), "%s/dirty.%u", w.path, which);
+		fd = open(path, O_RDWR);
+		if (lseek(fd, 0, SEEK_END) >= 4 * 48 && pwrite(fd, "\1", 1, 3 * 48 + 22) != 1)
+			bail_out("pwrite");
+		close(fd);
+	}
+	world_reopen(&w);
+	for (uint32_t k = 1; k < 5; k++) {
+		struct wp_objid id = obj_id(k);
+
+		bad += world_read(&w, &id, 0, got, sizeof(got)) != 9000;
+	}
+	is_int(bad, 0, "a damaged record is not believed");
+	world_close(&w, true);
+}
+
+/* ---- generations ----------------------------------------------------------------- */
 
 static int put_n(struct world *w, uint64_t seq)
 {
@@ -322,7 +364,7 @@ static void check_checkpoint(void)
 	world_close(&w, true);
 }
 
-/* ---- space ------------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- space ----------------------------------------------------------------- */
 
 static void check_capacity(void)
 {
@@ -384,6 +426,7 @@ int main(void)
 	check_recovery();
 	check_remade();
 	check_torn_log();
+	check_damaged_log();
 	check_capacity();
 	check_kth_failure();
 	return done_testing();

@@ -113,12 +113,18 @@ static void set_up(struct slot *s, uint64_t at, uint64_t len)
 
 static void submit(struct world *w, struct slot *s)
 {
-	static const enum osd_io_op ops[] = { OSD_READ, OSD_READ, OSD_READ, OSD_READ, OSD_WRITE, OSD_WRITE, OSD_WRITE, OSD_WRITE,
-					      OSD_WRITE, OSD_STAT, OSD_SYNC, OSD_ALLOC, OSD_TRUNCATE, OSD_READ, OSD_WRITE, OSD_READ };
+	static const enum osd_io_op ops[] = { OSD_READ,	    OSD_READ,  OSD_READ,  OSD_READ, OSD_WRITE, OSD_WRITE,
+					      OSD_WRITE,    OSD_WRITE, OSD_WRITE, OSD_STAT, OSD_SYNC,  OSD_ALLOC,
+					      OSD_TRUNCATE, OSD_READ,  OSD_WRITE, OSD_READ };
 	uint64_t at = rnd(3) ? rnd(SIZE / 2) : rnd(SIZE / 8192) * 4096, len = rnd(3) ? 1 + rnd(9000) : 4096 * (1 + rnd(8));
 
-	s->io = (struct osd_io){ .op = rnd(300) ? ops[rnd(ARRAY_SIZE(ops))] : OSD_DESTROY, .obj = obj_id(1), .offset = at, .length = len,
-				 .done = done, .arg = s, .stable = rnd(40) == 0 };
+	s->io = (struct osd_io){ .op = rnd(300) ? ops[rnd(ARRAY_SIZE(ops))] : OSD_DESTROY,
+				 .obj = obj_id(1),
+				 .offset = at,
+				 .length = len,
+				 .done = done,
+				 .arg = s,
+				 .stable = rnd(40) == 0 };
 	s->want_err = 0;
 	s->busy = true;
 	in_flight++;
