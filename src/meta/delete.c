@@ -82,7 +82,7 @@ void ino_unlinked(struct op *op, struct inode *i)
 	struct key k;
 
 	/* In grace, handles may exist that have not been told again yet. */
-	if (!op->mt->grace && !(m && (m->n_handles || m->job))) {
+	if (!op->mt->grace && !(m && (m->n_handles || m->job || m->lingers))) {
 		i->nlink = 1; /* never was an orphan */
 		ino_destroy(op, i);
 		return;

@@ -83,7 +83,7 @@ struct minode {
 	struct htab_node node;
 	uint64_t ino;
 	struct list handles;
-	uint32_t n_handles, n_writers;
+	uint32_t n_handles, n_writers, lingers;
 	uint32_t comps_before;   /* what could have objects before the first writer came */
 	bool wrote;              /* some writer closed having written, or a writer was lost */
 	bool orphan;
@@ -206,6 +206,8 @@ struct meta_target {
 	uint64_t next_session;
 	struct htab minodes;
 	struct list jobs;
+	struct list lingering;     /* struct linger */
+	struct env_timer linger_timer;
 	struct locktab locks;
 
 	uint64_t next_counter;     /* sequences: next to be given out */
@@ -417,6 +419,15 @@ void handle_drop(struct meta_target *mt, struct handle *h);
 void ino_released(struct meta_target *mt, const struct wp_fid *fid);
 /* Other writers do not know the size any more. m and by may be NULL. */
 void minode_size_changed(struct minode *m, struct handle *by);
+
+/* ---- linger.c ------------------------------------------------------------------------------------------------------- */
+
+/* Before the last name of i goes by a rename; then, when that is committed, start, or unpin if it failed. */
+void linger_pin(struct op *op, const struct inode *i);
+void linger_start(struct meta_target *mt, const struct wp_fid *fid);
+void linger_unpin(struct meta_target *mt, const struct wp_fid *fid);
+void linger_init(struct meta_target *mt);
+void linger_done(struct meta_target *mt);
 
 /* ---- size.c ------------------------------------------------------------------------------------------------------------------------------------------ */
 

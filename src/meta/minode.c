@@ -33,7 +33,7 @@ struct minode *minode_get(struct meta_target *mt, const struct wp_fid *fid)
 
 void minode_put(struct meta_target *mt, struct minode *m)
 {
-	if (m->n_handles || m->job || !list_empty(&m->queue))
+	if (m->n_handles || m->job || m->lingers || !list_empty(&m->queue))
 		return;
 	htab_del(&mt->minodes, &m->node);
 	free(m);
@@ -139,7 +139,7 @@ void ino_released(struct meta_target *mt, const struct wp_fid *fid)
 	op = mop_internal(mt);
 	if (ino_load(op, fid, &i)) {
 		/* destroyed meanwhile */
-	} else if (m->orphan && !m->n_handles && !mt->grace) {
+	} else if (m->orphan && !m->n_handles && !m->lingers && !mt->grace) {
 		ino_destroy(op, i);
 		if (mop_commit_step(op))
 			log_debug("meta", "an orphan is removed at the next start only");

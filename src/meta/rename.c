@@ -134,6 +134,7 @@ static void replace(struct op *op, const struct side *to)
 		to->dir->nlink--;
 		ino_destroy(op, i);
 	} else {
+		linger_pin(op, i);
 		ino_drop_name(op, i, &to->dir->fid, to->name);
 	}
 }
@@ -190,7 +191,13 @@ int meta_rename(struct op *op)
 	ino_touch(op, to.dir, TOUCH_MTIME | TOUCH_CTIME);
 	wp_rename_rep_enc(mop_enc(op, 128), &rep);
 	err = mop_commit(op);
-	if (!err && to.child && !(m->flags & WP_RENAME_EXCHANGE))
-		ino_unlinked_done(op, to.child);
-	return err;
+	if (!to.child || m->flags & WP_RENAME_EXCHANGE)
+		return err;
+	if (err) {
+		linger_unpin(op->mt, &rep.replaced);
+		return err;
+	}
+	ino_unlinked_done(op, to.child);
+	linger_start(op->mt, &rep.replaced);
+	return 0;
 }

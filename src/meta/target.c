@@ -189,6 +189,7 @@ int meta_target_open(const struct meta_params *params, struct meta_target **ret)
 	memset(mt->params.cap_key, 0, sizeof(mt->params.cap_key));
 	list_init(&mt->pending);
 	list_init(&mt->all_sessions);
+	linger_init(mt);
 	list_init(&mt->jobs);
 	locktab_init(&mt->locks);
 	list_init(&mt->deletions);
@@ -263,6 +264,7 @@ void meta_target_free(struct meta_target *mt)
 	env_timer_cancel(mt->env, &mt->stop_timer);
 	sessions_detach(mt);
 	jobs_free(mt);
+	linger_done(mt);
 	while (mt->minodes.count)
 		htab_each(&mt->minodes, free_minode, mt);
 	htab_done(&mt->minodes);

@@ -7,9 +7,10 @@
 #include "osd/waitwork.h"
 
 #define CACHE_BYTES_DEFAULT MIB(32)
-#define AGE_NS (10 * NSEC_PER_SEC)    /* what is not urgent is written after so long */
-#define SEAL_NS (NSEC_PER_SEC / 2)    /* a generation takes a journal's changes for so long: its last seq must become stable some time */
-#define RETRY_NS NSEC_PER_SEC         /* after a write that found no space */
+#define AGE_NS (10 * NSEC_PER_SEC) /* what is not urgent is written after so long */
+#define SEAL_NS                                                                                                                \
+	(NSEC_PER_SEC / 2) /* a generation takes a journal's changes for so long: its last seq must become stable some time */
+#define RETRY_NS NSEC_PER_SEC /* after a write that found no space */
 #define FROZEN_MAX 256u
 
 static const uint8_t key_applied[] = { 0x00, 'a' };
@@ -26,10 +27,10 @@ struct commit {
 struct gen {
 	struct list node;
 	struct omap map;
-	uint64_t seq;      /* highest */
+	uint64_t seq; /* highest */
 	uint64_t born_ns;
 	bool urgent, used;
-	bool keeps_ops;    /* every commit has its ops */
+	bool keeps_ops; /* every commit has its ops */
 	struct list commits;
 };
 
@@ -37,17 +38,17 @@ struct dindex {
 	struct env *env;
 	struct lmdbfile file;
 	struct gen *active;
-	struct list sealed;   /* old to new */
-	struct list frozen;   /* old to new; being written while writing is set */
+	struct list sealed; /* old to new */
+	struct list frozen; /* old to new; being written while writing is set */
 	bool started, writing, journaled;
-	bool wanted;          /* somebody waits for all that is stable */
+	bool wanted; /* somebody waits for all that is stable */
 	int failed;
 	uint64_t cache_bytes, stable, applied, write_seq, seq;
 	uint64_t retry_ns;
-	struct osd_txn open;  /* of the transaction being put, if journaled */
+	struct osd_txn open; /* of the transaction being put, if journaled */
 	struct env_timer timer;
 	struct kick *kick;
-	struct list told;     /* commits whose callbacks run with the next kick */
+	struct list told; /* commits whose callbacks run with the next kick */
 	int told_err;
 	struct waitwork *work;
 	int work_err;
@@ -60,7 +61,7 @@ struct dindex {
 
 static void maybe_write(struct dindex *x);
 
-/* ---- generations ------------------------------------------------------------------------------------------------------------------- */
+/* ---- generations ----------------------------------------------------------------- */
 
 static struct gen *gen_new(struct dindex *x)
 {
@@ -141,7 +142,7 @@ static bool has_stable_part(const struct dindex *x, const struct gen *g)
 	return g->keeps_ops && !list_empty(&g->commits) && list_first(&g->commits, struct commit, node)->seq <= x->stable;
 }
 
-/* ---- changing -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- changing ----------------------------------------------------------------- */
 
 void dindex_put(struct dindex *x, const void *key, size_t key_len, const void *value, size_t len)
 {
@@ -208,7 +209,7 @@ uint64_t dindex_pending(const struct dindex *x)
 
 uint64_t dindex_file_bytes(const struct dindex *x) { return lmdbfile_bytes(&x->file); }
 
-/* ---- telling ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- telling ----------------------------------------------------------------- */
 
 static void tell(struct list *commits, int err)
 {
@@ -249,7 +250,7 @@ static void fail(struct dindex *x, int err)
 	kick(x->kick);
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------- */
 
 /* On the helper thread, or blocking. The frozen generations are not changed meanwhile. */
 static void write_frozen(void *arg)
@@ -263,7 +264,8 @@ static void write_frozen(void *arg)
 	list_each (g, &x->frozen, node)
 		maps[n++] = &g->map;
 	wp_put_le64(seq, x->write_seq);
-	x->work_err = lmdbfile_write(&x->file, maps, n, osd_slice(key_applied, sizeof(key_applied)), osd_slice(seq, sizeof(seq)));
+	x->work_err =
+		lmdbfile_write(&x->file, maps, n, osd_slice(key_applied, sizeof(key_applied)), osd_slice(seq, sizeof(seq)));
 }
 
 /* Their place is LMDB's now. */
@@ -490,7 +492,7 @@ int dindex_flush_blocking(struct dindex *x)
 	return -EBUSY;
 }
 
-/* ---- reading -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------- */
 
 static int found(const struct omap_entry *e, struct osd_slice *value)
 {
@@ -534,7 +536,8 @@ static const struct omap_entry *overlay_seek(struct dindex *x, const void *key, 
 	return best;
 }
 
-int dindex_seek(struct dindex *x, const void *key, size_t key_len, bool after, struct osd_slice *ret_key, struct osd_slice *value)
+int dindex_seek(struct dindex *x, const void *key, size_t key_len, bool after, struct osd_slice *ret_key,
+		struct osd_slice *value)
 {
 	struct osd_slice k, v;
 	int r = lmdbfile_seek(&x->file, key, key_len, after, &k, &v);
@@ -567,7 +570,7 @@ int dindex_seek(struct dindex *x, const void *key, size_t key_len, bool after, s
 	}
 }
 
-/* ---- open, close, checkpoint ------------------------------------------------------------------------------------------------------------------ */
+/* ---- open, close, checkpoint ----------------------------------------------------------------- */
 
 int dindex_open(const struct dindex_params *p, struct dindex **ret)
 {

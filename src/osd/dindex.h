@@ -28,8 +28,8 @@ typedef void dindex_go_fn(void *go_arg, int err);
 
 struct dindex_params {
 	struct env *env;
-	const char *path;     /* folder of the LMDB */
-	uint64_t cache_bytes; /* in memory that force a write; 0: default */
+	const char *path;					    /* folder of the LMDB */
+	uint64_t cache_bytes;					    /* in memory that force a write; 0: default */
 	void (*barrier)(void *arg, dindex_go_fn *go, void *go_arg); /* NULL: none */
 	void *barrier_arg;
 };

@@ -15,7 +15,7 @@
 
 struct dlog {
 	struct env_file *file;
-	uint64_t end;   /* with what is being written */
+	uint64_t end;	       /* with what is being written */
 	uint64_t last, synced; /* positions of the last record in it, and of the last durable one */
 };
 
@@ -23,19 +23,19 @@ struct dlog {
 struct dirty {
 	struct env *env;
 	char *path;
-	struct dlog log[2];       /* epoch's is log[epoch & 1] */
+	struct dlog log[2]; /* epoch's is log[epoch & 1] */
 	uint64_t epoch;
-	uint64_t gen;             /* marks of another one do not count */
-	bool old_dirty;           /* the epoch before is not clean */
-	bool rotate;              /* wanted */
+	uint64_t gen;	/* marks of another one do not count */
+	bool old_dirty; /* the epoch before is not clean */
+	bool rotate;	/* wanted */
 	unsigned holds[2];
 	uint64_t appended, written, synced;
 	struct buf pending, writing;
-	struct list waits;        /* to be written, by pos */
-	struct list sync_waits;   /* to be durable */
+	struct list waits;	/* to be written, by pos */
+	struct list sync_waits; /* to be durable */
 	bool write_busy, sync_busy, closed;
 	struct dlog *write_log, *sync_log; /* in flight */
-	uint64_t sync_last;       /* that sync_log will have durable */
+	uint64_t sync_last;		   /* that sync_log will have durable */
 	struct env_io write_io, sync_io;
 	struct iovec iov;
 	struct env_timer timer;
@@ -66,7 +66,7 @@ static bool is_over(struct dirty *d)
 	return closed;
 }
 
-/* ---- waits ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- waits ----------------------------------------------------------------- */
 
 static void finish(struct list *waits, uint64_t upto, int err)
 {
@@ -91,7 +91,7 @@ static void kicked(void *arg)
 	start_sync(d);
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------- */
 
 static void stamp_records(struct dirty *d, struct buf *b)
 {
@@ -157,8 +157,13 @@ static void start_write(struct dirty *d)
 	stamp_records(d, &d->writing);
 	d->iov = (struct iovec){ d->writing.p, d->writing.len };
 	d->write_log = present(d);
-	d->write_io = (struct env_io){ .op = ENV_IO_WRITE, .file = d->write_log->file, .iov = &d->iov, .iov_n = 1,
-				       .offset = d->write_log->end, .done = write_done, .arg = d };
+	d->write_io = (struct env_io){ .op = ENV_IO_WRITE,
+				       .file = d->write_log->file,
+				       .iov = &d->iov,
+				       .iov_n = 1,
+				       .offset = d->write_log->end,
+				       .done = write_done,
+				       .arg = d };
 	d->write_log->end += d->writing.len;
 	d->write_busy = true;
 	env_file_io(d->env, &d->write_io);
@@ -233,7 +238,7 @@ bool dirty_sync(struct dirty *d, const struct dirty_marks *m, struct dirty_wait 
 	return false;
 }
 
-/* ---- marking ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- marking ----------------------------------------------------------------- */
 
 static void add_record(struct dirty *d, const struct dirty_record *rec)
 {
@@ -247,7 +252,10 @@ static void add_record(struct dirty *d, const struct dirty_record *rec)
 	d->appended++;
 }
 
-static bool bit_is_set(const struct dirty_marks *m, uint32_t chunk) { return chunk / 8 < m->bytes && m->bits[chunk / 8] & 1u << chunk % 8; }
+static bool bit_is_set(const struct dirty_marks *m, uint32_t chunk)
+{
+	return chunk / 8 < m->bytes && m->bits[chunk / 8] & 1u << chunk % 8;
+}
 
 static void set_bits(struct dirty_marks *m, uint32_t first, uint32_t last)
 {
@@ -298,7 +306,7 @@ bool dirty_mark(struct dirty *d, struct dirty_marks *m, const struct dirty_recor
 	return false;
 }
 
-/* ---- epochs -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- epochs ----------------------------------------------------------------- */
 
 uint64_t dirty_hold(struct dirty *d)
 {
@@ -335,7 +343,7 @@ void dirty_cleaned(struct dirty *d)
 	previous(d)->synced = previous(d)->last; /* durable or not, it does not count */
 }
 
-/* ---- open, close, recover -------------------------------------------------------------------------------------------------------------------- */
+/* ---- open, close, recover ----------------------------------------------------------------- */
 
 static int open_log(struct env *env, const char *path, unsigned which, int flags, struct env_file **ret)
 {
@@ -422,7 +430,9 @@ static int read_log(FILE *f, struct reading *rd)
 	int err = 0;
 
 	while (!err && fread(r, sizeof(r), 1, f) == 1) {
-		struct dirty_record rec = { .destroyed = r[22], .first = (uint32_t)get_be(r + 24, 4), .last = (uint32_t)get_be(r + 28, 4) };
+		struct dirty_record rec = { .destroyed = r[22],
+					    .first = (uint32_t)get_be(r + 24, 4),
+					    .last = (uint32_t)get_be(r + 28, 4) };
 
 		e = record_epoch(r);
 		if (!e || (epoch && e != epoch))
@@ -446,8 +456,8 @@ static uint64_t first_epoch(FILE *f)
 	return e;
 }
 
-int dirty_recover(struct env *env, const char *path, uint64_t clean, int (*fn)(void *arg, const struct dirty_record *r), void *arg,
-		  uint64_t *newest)
+int dirty_recover(struct env *env, const char *path, uint64_t clean, int (*fn)(void *arg, const struct dirty_record *r),
+		  void *arg, uint64_t *newest)
 {
 	struct reading rd = { .clean = clean, .newest = clean, .fn = fn, .arg = arg };
 	FILE *f[2] = { NULL, NULL };

@@ -33,9 +33,9 @@ struct dirty_wait {
 
 /* What an object remembers of its marks, zero-initialised; forgetting it costs a record, no more. */
 struct dirty_marks {
-	uint64_t gen;     /* the bits are of */
-	uint64_t pos;     /* of the last record */
-	uint8_t *bits;    /* a chunk each */
+	uint64_t gen;  /* the bits are of */
+	uint64_t pos;  /* of the last record */
+	uint8_t *bits; /* a chunk each */
 	uint32_t bytes;
 };
 
@@ -50,8 +50,8 @@ struct dirty_record {
 /* Makes the logs, empty. */
 int dirty_format(struct env *env, const char *path) must_check;
 /* Blocking: calls fn for each record of epochs after clean, in order. *newest: the highest epoch seen, at least clean. */
-int dirty_recover(struct env *env, const char *path, uint64_t clean, int (*fn)(void *arg, const struct dirty_record *r), void *arg,
-		  uint64_t *newest) must_check;
+int dirty_recover(struct env *env, const char *path, uint64_t clean, int (*fn)(void *arg, const struct dirty_record *r),
+		  void *arg, uint64_t *newest) must_check;
 /* Starts an epoch, above all others; what dirty_recover read was dealt with.  */
 int dirty_open(struct env *env, const char *path, uint64_t epoch, struct dirty **ret) must_check;
 /* Waits are dropped, not called. */

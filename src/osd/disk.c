@@ -12,7 +12,7 @@
 #define SPACE_NS NSEC_PER_SEC
 #define RESERVE_MAX MIB(64) /* the index must be able to write what was accepted */
 #define RESERVE_MIN MIB(4)
-#define VERSION_BITS 40     /* changes that one run of the target can count */
+#define VERSION_BITS 40 /* changes that one run of the target can count */
 
 static struct disk *disk_of(struct osd_dev *dev)
 {
@@ -22,7 +22,7 @@ static struct disk *disk_of(struct osd_dev *dev)
 	return d;
 }
 
-/* ---- format ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- format ----------------------------------------------------------------- */
 
 static int make_dir(const char *path, const char *name)
 {
@@ -61,7 +61,7 @@ static int disk_format(const struct osd_params *params)
 	return r ? r : params->env->ops->dir_sync(params->env, params->path);
 }
 
-/* ---- open, close ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- open, close ----------------------------------------------------------------- */
 
 /* The kernel's memory outlives our process, not the machine: its boot id says whether unsynced writes may be gone. */
 static uint64_t boot_hash(struct env *env)
@@ -112,7 +112,9 @@ static void barrier(void *arg, dindex_go_fn *go, void *go_arg)
 static int open_parts(struct disk *d, const struct osd_params *params)
 {
 	cleanup_free char *index = xasprintf("%s/index", d->path);
-	struct dindex_params ip = { .env = params->env, .path = index, .cache_bytes = params->cache_bytes, .barrier = barrier, .barrier_arg = d };
+	struct dindex_params ip = {
+		.env = params->env, .path = index, .cache_bytes = params->cache_bytes, .barrier = barrier, .barrier_arg = d
+	};
 	uint64_t format, epoch;
 	int r;
 
@@ -181,7 +183,7 @@ static void disk_close(struct osd_dev *dev)
 	disk_free(d);
 }
 
-/* ---- space --------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- space ----------------------------------------------------------------- */
 
 static uint64_t used_bytes(const struct disk *d) { return d->used_blocks * 512 + dindex_file_bytes(d->index); }
 
@@ -221,7 +223,7 @@ static void disk_statfs(struct osd_dev *dev, struct osd_space *ret) { disk_space
 
 static uint64_t disk_verifier(struct osd_dev *dev) { return disk_of(dev)->verifier; }
 
-/* ---- the callers' index ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the callers' index ----------------------------------------------------------------- */
 
 static bool only_deletes(const struct osd_txn *t)
 {
@@ -287,8 +289,8 @@ static int disk_next(struct osd_iter *it, struct osd_slice *key, struct osd_slic
 	return 0;
 }
 
-static void disk_checkpoint(struct osd_dev *dev, int (*fn)(void *arg, struct osd_slice key, struct osd_slice value), osd_commit_fn *done,
-			    void *arg)
+static void disk_checkpoint(struct osd_dev *dev, int (*fn)(void *arg, struct osd_slice key, struct osd_slice value),
+			    osd_commit_fn *done, void *arg)
 {
 	dindex_checkpoint(disk_of(dev)->index, KEY_USER, fn, done, arg);
 }

@@ -5,9 +5,12 @@
 
 #include "osd/disk_priv.h"
 
-/* ---- allocate, punch, zero -------------------------------------------------------------------------------------------------------------- */
+/* ---- allocate, punch, zero ----------------------------------------------------------------- */
 
-static bool zeroes(const struct osd_io *io) { return io->mode != WP_ALLOC_MODE_ALLOCATE && io->mode != WP_ALLOC_MODE_KEEP_SIZE; }
+static bool zeroes(const struct osd_io *io)
+{
+	return io->mode != WP_ALLOC_MODE_ALLOCATE && io->mode != WP_ALLOC_MODE_KEEP_SIZE;
+}
 static bool extends(const struct osd_io *io) { return io->mode == WP_ALLOC_MODE_ALLOCATE || io->mode == WP_ALLOC_MODE_ZERO; }
 
 static void alloc_end(struct dop *op)
@@ -66,8 +69,13 @@ static void falloc_step(struct dop *op)
 		mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 	if (op->step == 2)
 		mode &= FALLOC_FL_KEEP_SIZE;
-	op->io = (struct env_io){ .op = ENV_IO_FALLOCATE, .file = o->file, .mode = mode, .offset = op->up->offset, .length = op->up->length,
-				  .done = falloc_done, .arg = op };
+	op->io = (struct env_io){ .op = ENV_IO_FALLOCATE,
+				  .file = o->file,
+				  .mode = mode,
+				  .offset = op->up->offset,
+				  .length = op->up->length,
+				  .done = falloc_done,
+				  .arg = op };
 	env_file_io(o->disk->dev.env, &op->io);
 }
 
@@ -126,7 +134,7 @@ void dop_alloc(struct dop *op)
 		dop_edges(op, alloc_mark);
 }
 
-/* ---- truncate ---------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- truncate ----------------------------------------------------------------- */
 
 static void truncate_marked(struct dop *op)
 {
@@ -183,26 +191,52 @@ void dop_truncate(struct dop *op)
 		dop_edges(op, truncate_mark);
 }
 
-/* ---- destroy ------------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- destroy ----------------------------------------------------------------- */
+
+struct unlinking {
+	struct dop *op;
+	struct env *env;
+	char *path;
+	int err;
+	struct env_work work;
+};
+
+/* On a helper thread: a large file takes its time to go. */
+static void unlink_run(void *arg)
+{
+	struct unlinking *u = arg;
+
+	u->err = u->env->ops->path_unlink(u->env, u->path);
+}
+
+static void unlinked(void *arg)
+{
+	struct unlinking *u = arg;
+	struct dop *op = u->op;
+	struct dobj *o = op->obj;
+	int err = u->err == -ENOENT ? 0 : u->err;
+
+	free(u->path);
+	free(u);
+	if (!err) {
+		dattr_remove(o->disk, o->key, &o->attr);
+		o->exists = o->name_durable = o->data_dirty = false;
+	}
+	dop_end(op, err);
+}
 
 static void destroy_marked(struct dop *op)
 {
 	struct dobj *o = op->obj;
 	struct env *env = o->disk->dev.env;
-	cleanup_free char *path = dobj_path(o->disk, &o->id);
-	int r;
+	struct unlinking *u = NEW(struct unlinking);
 
 	if (o->file)
 		env->ops->file_close(env, o->file);
 	o->file = NULL;
-	r = env->ops->path_unlink(env, path);
-	if (r < 0 && r != -ENOENT) {
-		dop_end(op, r);
-		return;
-	}
-	dattr_remove(o->disk, o->key, &o->attr);
-	o->exists = o->name_durable = o->data_dirty = false;
-	dop_end(op, 0);
+	*u = (struct unlinking){ .op = op, .env = env, .path = dobj_path(o->disk, &o->id) };
+	u->work = (struct env_work){ .run = unlink_run, .done = unlinked, .arg = u };
+	env_work(env, &u->work);
 }
 
 void dop_destroy(struct dop *op)

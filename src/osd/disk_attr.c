@@ -5,7 +5,7 @@
 #define ATTR_KEY_SIZE (1 + OBJKEY_SIZE)
 #define CRC_KEY_SIZE (1 + OBJKEY_SIZE + 4)
 
-/* ---- names --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------- */
 
 unsigned dobj_folder(const struct wp_objid *id)
 {
@@ -19,11 +19,11 @@ char *dobj_path(const struct disk *d, const struct wp_objid *id)
 {
 	unsigned f = dobj_folder(id);
 
-	return xasprintf("%s/objects/%02x/%02x/%llx-%x-%x-%x-%x", d->path, f / FOLDERS, f % FOLDERS, (unsigned long long)id->fid.seq,
-			 id->fid.oid, id->fid.ver, id->component, id->stripe);
+	return xasprintf("%s/objects/%02x/%02x/%llx-%x-%x-%x-%x", d->path, f / FOLDERS, f % FOLDERS,
+			 (unsigned long long)id->fid.seq, id->fid.oid, id->fid.ver, id->component, id->stripe);
 }
 
-/* ---- attributes ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- attributes ----------------------------------------------------------------- */
 
 static void own_key(uint8_t *k, const char *name, size_t len)
 {
@@ -116,7 +116,7 @@ void dattr_remove(struct disk *d, const uint8_t *key, struct dattr *a)
 
 uint64_t disk_version_next(struct disk *d) { return ++d->version; }
 
-/* ---- checksums in the attributes ------------------------------------------------------------------------------------------------------- */
+/* ---- checksums in the attributes ----------------------------------------------------------------- */
 
 static unsigned trimmed(const uint32_t *crcs, unsigned n)
 {
@@ -134,7 +134,7 @@ static void inline_store(struct dattr *a, unsigned first, unsigned n, const uint
 	a->crcs_n = trimmed(a->crcs, MAX(a->crcs_n, first + n));
 }
 
-/* ---- checksums in chunks ------------------------------------------------------------------------------------------------------------------ */
+/* ---- checksums in chunks ----------------------------------------------------------------- */
 
 static void crc_key(uint8_t *k, const uint8_t *key, uint64_t chunk)
 {
@@ -232,7 +232,8 @@ static bool next_chunk(struct disk *d, const uint8_t *key, uint64_t *chunk)
 	if (*chunk > CHUNKS_MAX)
 		return false;
 	crc_key(k, key, *chunk);
-	if (dindex_seek(d->index, k, sizeof(k), false, &found, &v) < 0 || found.len != sizeof(k) || memcmp(found.p, k, 1 + OBJKEY_SIZE))
+	if (dindex_seek(d->index, k, sizeof(k), false, &found, &v) < 0 || found.len != sizeof(k) ||
+	    memcmp(found.p, k, 1 + OBJKEY_SIZE))
 		return false;
 	*chunk = get_be((const uint8_t *)found.p + 1 + OBJKEY_SIZE, 4);
 	return true;

@@ -23,7 +23,7 @@ void disk_lost(struct disk *d)
 	dindex_commit(d->index, OSD_SEQ_NONE, true, NULL, NULL);
 }
 
-/* ---- cleaning --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- cleaning ----------------------------------------------------------------- */
 
 static void clean_end(struct disk *d)
 {
@@ -76,7 +76,8 @@ static void clean_tick(void *arg)
 			d->clean_work = waitwork_start(d->dev.env, clean_run, clean_synced, d);
 			return; /* the timer goes on when it is done */
 		}
-		if ((now - d->clean_started_ns > CLEAN_NS || dirty_log_bytes(d->dirty) > CLEAN_LOG_BYTES) && dirty_rotate(d->dirty))
+		if ((now - d->clean_started_ns > CLEAN_NS || dirty_log_bytes(d->dirty) > CLEAN_LOG_BYTES) &&
+		    dirty_rotate(d->dirty))
 			d->clean_started_ns = now;
 	}
 	env_timer_in(d->dev.env, &d->clean_timer, POLL_NS);
@@ -106,7 +107,7 @@ int disk_clean_close(struct disk *d)
 	return 0;
 }
 
-/* ---- sync of the device --------------------------------------------------------------------------------------------------------------------- */
+/* ---- sync of the device ----------------------------------------------------------------- */
 
 struct dev_sync {
 	struct disk *disk;

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "osd/common.h"
 
-/* ---- objects in use ------------------------------------------------------------------------------------------------------------------ */
+/* ---- objects in use ----------------------------------------------------------------- */
 
 static void dobj_free(struct dobj *o)
 {
@@ -36,7 +36,7 @@ static struct dobj *dobj_find(struct disk *d, const uint8_t *key, uint64_t hash)
 {
 	struct htab_node *n;
 
-	htab_each_match(n, &d->objs, hash)
+	htab_each_match (n, &d->objs, hash)
 		if (!memcmp(container_of(n, struct dobj, node)->key, key, OBJKEY_SIZE))
 			return container_of(n, struct dobj, node);
 	return NULL;
@@ -103,7 +103,7 @@ void disk_objs_close(struct disk *d)
 	}
 }
 
-/* ---- files --------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------- */
 
 static int make_folders(struct disk *d, unsigned folder)
 {
@@ -147,8 +147,8 @@ int dobj_open(struct dobj *o, bool create)
 		r = open_file(o, 0);
 		if (r != -ENOENT)
 			return r;
-		log_err("osd", "the file of object 0x%llx:0x%x:%u.%u.%u is gone", (unsigned long long)o->id.fid.seq, o->id.fid.oid,
-			o->id.fid.ver, o->id.component, o->id.stripe);
+		log_err("osd", "the file of object 0x%llx:0x%x:%u.%u.%u is gone", (unsigned long long)o->id.fid.seq,
+			o->id.fid.oid, o->id.fid.ver, o->id.component, o->id.stripe);
 		dattr_remove(o->disk, o->key, &o->attr);
 		disk_lost(o->disk);
 		o->exists = false;
@@ -179,7 +179,7 @@ void dobj_changed(struct dobj *o, uint64_t size)
 	dattr_store(o->disk, o->key, &o->attr);
 }
 
-/* ---- operations ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- operations ----------------------------------------------------------------- */
 
 static struct dop *dop_new(struct disk *d)
 {

@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "osd/disk_priv.h"
 
-/* ---- names ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------- */
 
 struct naming {
 	struct dop *op;
@@ -30,7 +30,7 @@ static void folders_synced(void *arg)
 {
 	struct naming *s = arg;
 	struct dop *op = s->op;
-	void (*next)(struct dop *op) = op->next;
+	void (*next)(struct dop * op) = op->next;
 	int err = s->err;
 
 	for (unsigned i = 0; i < s->n; i++)
@@ -68,7 +68,7 @@ void dop_name(struct dop *op, void (*next)(struct dop *op))
 	env_work(d->dev.env, &s->work);
 }
 
-/* ---- sync -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- sync ----------------------------------------------------------------- */
 
 static void sync_end(struct dop *op) { dop_end(op, 0); }
 
@@ -78,8 +78,8 @@ static void data_synced(struct env_io *io)
 	struct dobj *o = op->obj;
 
 	if (io->result < 0) {
-		log_err("osd", "object 0x%llx:0x%x:%u.%u.%u: syncing: %s", (unsigned long long)o->id.fid.seq, o->id.fid.oid, o->id.fid.ver,
-			o->id.component, o->id.stripe, strerror((int)-io->result));
+		log_err("osd", "object 0x%llx:0x%x:%u.%u.%u: syncing: %s", (unsigned long long)o->id.fid.seq, o->id.fid.oid,
+			o->id.fid.ver, o->id.component, o->id.stripe, strerror((int)-io->result));
 		disk_lost(o->disk); /* the kernel reports it once and forgets the pages */
 		dop_end(op, (int)io->result);
 		return;

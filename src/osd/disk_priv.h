@@ -27,13 +27,13 @@
 #define CHUNKS_MAX ((uint64_t)UINT32_MAX)
 #define ATTR_CRCS 16u
 #define OBJECTS_CACHED 1024u /* with an open file each */
-#define FOLDERS 64u          /* in objects/, and in each of them */
+#define FOLDERS 64u	     /* in objects/, and in each of them */
 #define IOV_INLINE 8
 
 /* Attributes of an object, as the index has them. */
 struct dattr {
 	uint64_t size, version, mtime_ns;
-	uint64_t blocks;          /* 512-byte units, for the accounting */
+	uint64_t blocks; /* 512-byte units, for the accounting */
 	uint32_t crcs[ATTR_CRCS];
 	unsigned crcs_n;
 };
@@ -44,20 +44,20 @@ struct disk {
 	struct osd_dev dev;
 	uint32_t magic;
 	char *path;
-	int dirfd;                /* of path, for syncfs */
+	int dirfd; /* of path, for syncfs */
 	struct dindex *index;
 	struct dirty *dirty;
 	struct dirty_wait barrier_wait;
-	dindex_go_fn *go;         /* waits for the dirty list */
+	dindex_go_fn *go; /* waits for the dirty list */
 	void *go_arg;
-	uint64_t verifier, lost;  /* lost: how often data was */
-	uint64_t version;         /* newest of any object */
-	uint64_t used_blocks;     /* of all objects, 512-byte units */
+	uint64_t verifier, lost; /* lost: how often data was */
+	uint64_t version;	 /* newest of any object */
+	uint64_t used_blocks;	 /* of all objects, 512-byte units */
 	uint64_t capacity;
-	struct htab objs;         /* in use or cached */
-	struct list lru;          /* of idle ones, newest first */
+	struct htab objs; /* in use or cached */
+	struct list lru;  /* of idle ones, newest first */
 	unsigned objs_n;
-	unsigned busy;            /* operations in progress */
+	unsigned busy; /* operations in progress */
 	struct dop *spare_ops;
 	bool folder_synced[FOLDERS * FOLDERS];
 	struct osd_rot rot;
@@ -76,17 +76,17 @@ struct disk {
 struct dobj {
 	uint32_t magic;
 	bool exists, in_run;
-	bool name_durable;        /* its file's name is known to be on the medium */
-	bool data_dirty;          /* there may be something to sync */
+	bool name_durable; /* its file's name is known to be on the medium */
+	bool data_dirty;   /* there may be something to sync */
 	struct htab_node node;
 	struct list lru_node;
 	struct disk *disk;
 	struct wp_objid id;
 	uint8_t key[OBJKEY_SIZE];
-	struct env_file *file;    /* NULL: not opened */
+	struct env_file *file; /* NULL: not opened */
 	struct dattr attr;
 	struct dirty_marks marks;
-	struct list waiting;      /* of dop, in order */
+	struct list waiting; /* of dop, in order */
 	struct list running;
 };
 
@@ -96,13 +96,13 @@ struct dop {
 	struct dop *next_spare;
 	struct osd_io *up;
 	struct dobj *obj;
-	uint64_t begin, end;      /* block-aligned range that it reads or changes */
+	uint64_t begin, end; /* block-aligned range that it reads or changes */
 	bool exclusive, writes, extends;
-	bool fresh;               /* it makes the object */
+	bool fresh; /* it makes the object */
 	void (*next)(struct dop *op);
 	uint8_t *repair;
 	uint64_t version;
-	uint64_t epoch;           /* held; 0: none */
+	uint64_t epoch; /* held; 0: none */
 	struct dirty_wait wait;
 	struct env_io io;
 	struct iovec iov_inline[IOV_INLINE + 2], *iov, user_iov[2];
@@ -113,12 +113,12 @@ struct dop {
 	uint64_t edge_at[2];
 	uint32_t edge_crc[2];
 	uint8_t *edge_block[2];
-	uint32_t *crcs;           /* reads: of the blocks at rest */
+	uint32_t *crcs; /* reads: of the blocks at rest */
 	int err;
 	unsigned step;
 };
 
-/* ---- disk_attr.c: what the index holds of objects ------------------------------------------------------------------------------ */
+/* ---- disk_attr.c: what the index holds of objects ----------------------------------------------------------------- */
 
 /* Device counters. */
 void disk_put_u64(struct disk *d, const char *name, uint64_t v);
@@ -138,12 +138,12 @@ void dattr_account(struct disk *d, struct dattr *a, uint64_t blocks);
 unsigned dobj_folder(const struct wp_objid *id);
 char *dobj_path(const struct disk *d, const struct wp_objid *id);
 
-/* ---- disk_recover.c ------------------------------------------------------------------------------------------------------------------ */
+/* ---- disk_recover.c ----------------------------------------------------------------- */
 
 /* Blocking: the dirty list's objects get their checksums anew; the index is flushed. *epoch: the first one that may be used. */
 int disk_recover(struct disk *d, uint64_t *epoch) must_check;
 
-/* ---- disk_clean.c -------------------------------------------------------------------------------------------------------------------- */
+/* ---- disk_clean.c ----------------------------------------------------------------- */
 
 void disk_clean_init(struct disk *d);
 /* Blocking: everything is synced, the list is empty. */
@@ -152,13 +152,13 @@ int disk_clean_close(struct disk *d);
 void disk_lost(struct disk *d);
 void disk_sync(struct osd_dev *dev, osd_commit_fn *fn, void *arg);
 
-/* ---- disk.c ------------------------------------------------------------------------------------------------------------------- */
+/* ---- disk.c ----------------------------------------------------------------- */
 
 /* Is there room for bytes more in objects, or in the index? What it says yes to counts as used from then on. */
 bool disk_has_room(struct disk *d, uint64_t bytes);
 void disk_space(struct disk *d, struct osd_space *ret);
 
-/* ---- disk_obj.c: objects in use, queues ------------------------------------------------------------------------------------------------ */
+/* ---- disk_obj.c: objects in use, queues ----------------------------------------------------------------- */
 
 void disk_io(struct osd_dev *dev, struct osd_io *io);
 void disk_objs_close(struct disk *d);

@@ -72,8 +72,8 @@ static void read_done(struct env_io *io)
 	int err = io->result < 0 ? (int)io->result : 0;
 
 	if (err) {
-		log_err("osd", "object 0x%llx:0x%x:%u.%u.%u: reading: %s", (unsigned long long)op->obj->id.fid.seq, op->obj->id.fid.oid,
-			op->obj->id.fid.ver, op->obj->id.component, op->obj->id.stripe, strerror(-err));
+		log_err("osd", "object 0x%llx:0x%x:%u.%u.%u: reading: %s", (unsigned long long)op->obj->id.fid.seq,
+			op->obj->id.fid.oid, op->obj->id.fid.ver, op->obj->id.component, op->obj->id.stripe, strerror(-err));
 		dop_end(op, err);
 		return;
 	}
@@ -131,7 +131,12 @@ void dop_read(struct dop *op)
 		dop_end(op, r == -ENOENT ? 0 : r);
 		return;
 	}
-	op->io = (struct env_io){ .op = ENV_IO_READ, .file = o->file, .iov = op->iov, .iov_n = op->iov_n, .offset = s.first,
-				  .done = read_done, .arg = op };
+	op->io = (struct env_io){ .op = ENV_IO_READ,
+				  .file = o->file,
+				  .iov = op->iov,
+				  .iov_n = op->iov_n,
+				  .offset = s.first,
+				  .done = read_done,
+				  .arg = op };
 	env_file_io(o->disk->dev.env, &op->io);
 }

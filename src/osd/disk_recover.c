@@ -18,8 +18,8 @@ struct victim {
 	struct list all;
 	uint8_t key[OBJKEY_SIZE];
 	struct wp_objid id;
-	bool destroyed;  /* the last word */
-	bool remade;     /* destroyed and made again: nothing that is known of it holds */
+	bool destroyed; /* the last word */
+	bool remade;	/* destroyed and made again: nothing that is known of it holds */
 	struct range *ranges;
 	unsigned n, cap;
 };
@@ -33,7 +33,7 @@ struct recovery {
 	uint8_t *buf;
 };
 
-/* ---- reading the list -------------------------------------------------------------------------------------------------------------------- */
+/* ---- reading the list ----------------------------------------------------------------- */
 
 static struct victim *victim_get(struct recovery *rec, const struct wp_objid *id)
 {
@@ -44,7 +44,7 @@ static struct victim *victim_get(struct recovery *rec, const struct wp_objid *id
 
 	objkey_encode(key, id);
 	hash = hash_bytes(key, sizeof(key), 0);
-	htab_each_match(n, &rec->victims, hash)
+	htab_each_match (n, &rec->victims, hash)
 		if (!memcmp(container_of(n, struct victim, node)->key, key, sizeof(key)))
 			return container_of(n, struct victim, node);
 	v = NEW(struct victim);
@@ -81,7 +81,7 @@ static int add_record(void *arg, const struct dirty_record *r)
 	return 0;
 }
 
-/* ---- making checksums anew --------------------------------------------------------------------------------------------------------------------- */
+/* ---- making checksums anew ----------------------------------------------------------------- */
 
 static void speak(struct recovery *rec)
 {
@@ -90,8 +90,9 @@ static void speak(struct recovery *rec)
 	if (now - rec->spoke_ns < SPEAK_NS)
 		return;
 	rec->spoke_ns = now;
-	log_notice("osd", "%s: making checksums anew after a crash: %u of %zu objects, %llu MiB in %.0f s", rec->disk->path, rec->done,
-		   rec->victims.count, (unsigned long long)(rec->bytes >> 20), (double)(now - rec->started_ns) / 1e9);
+	log_notice("osd", "%s: making checksums anew after a crash: %u of %zu objects, %llu MiB in %.0f s", rec->disk->path,
+		   rec->done, rec->victims.count, (unsigned long long)(rec->bytes >> 20),
+		   (double)(now - rec->started_ns) / 1e9);
 }
 
 static ssize_t read_chunk(int fd, uint8_t *buf, uint64_t at)

@@ -10,13 +10,13 @@
 #include "osd/disk_priv.h"
 #include "proto/status.h"
 
-/* ---- edges: partial blocks whose other bytes stay ---------------------------------------------------------------------------------- */
+/* ---- edges: partial blocks whose other bytes stay ----------------------------------------------------------------- */
 
 static void next_edge(struct dop *op);
 
 static void run_next(struct dop *op)
 {
-	void (*next)(struct dop *op) = op->next;
+	void (*next)(struct dop * op) = op->next;
 
 	op->next = NULL;
 	next(op);
@@ -64,8 +64,13 @@ static void next_edge(struct dop *op)
 		return;
 	}
 	op->user_iov[0] = (struct iovec){ op->edge_block[op->edge], BLOCK };
-	op->io = (struct env_io){ .op = ENV_IO_READ, .file = o->file, .iov = op->user_iov, .iov_n = 1, .offset = op->edge_at[op->edge],
-				  .done = edge_read, .arg = op };
+	op->io = (struct env_io){ .op = ENV_IO_READ,
+				  .file = o->file,
+				  .iov = op->user_iov,
+				  .iov_n = 1,
+				  .offset = op->edge_at[op->edge],
+				  .done = edge_read,
+				  .arg = op };
 	env_file_io(o->disk->dev.env, &op->io);
 }
 
@@ -75,7 +80,7 @@ void dop_edges(struct dop *op, void (*next)(struct dop *op))
 	next_edge(op);
 }
 
-/* ---- dirty list --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- dirty list ----------------------------------------------------------------- */
 
 static void marked(void *arg, int err)
 {
@@ -105,7 +110,7 @@ void dop_mark(struct dop *op, uint64_t begin, uint64_t end, void (*next)(struct 
 		run_next(op);
 }
 
-/* ---- a change that failed half-way ------------------------------------------------------------------------------------------------------- */
+/* ---- a change that failed half-way ----------------------------------------------------------------- */
 
 #define REPAIR_BYTES MIB(1)
 
@@ -140,8 +145,13 @@ static void repair_piece(struct dop *op)
 		return;
 	}
 	op->user_iov[0] = (struct iovec){ op->repair, len };
-	op->io = (struct env_io){ .op = ENV_IO_READ, .file = op->obj->file, .iov = op->user_iov, .iov_n = 1, .offset = op->begin,
-				  .done = repair_read, .arg = op };
+	op->io = (struct env_io){ .op = ENV_IO_READ,
+				  .file = op->obj->file,
+				  .iov = op->user_iov,
+				  .iov_n = 1,
+				  .offset = op->begin,
+				  .done = repair_read,
+				  .arg = op };
 	env_file_io(op->obj->disk->dev.env, &op->io);
 }
 
@@ -165,8 +175,8 @@ void dop_repair(struct dop *op, int err)
 	struct dobj *o = op->obj;
 	struct env *env = o->disk->dev.env;
 
-	log_err("osd", "object 0x%llx:0x%x:%u.%u.%u: writing: %s", (unsigned long long)o->id.fid.seq, o->id.fid.oid, o->id.fid.ver,
-		o->id.component, o->id.stripe, strerror(-err));
+	log_err("osd", "object 0x%llx:0x%x:%u.%u.%u: writing: %s", (unsigned long long)o->id.fid.seq, o->id.fid.oid,
+		o->id.fid.ver, o->id.component, o->id.stripe, strerror(-err));
 	op->err = err;
 	if (op->fresh) {
 		unmake(o);
@@ -180,7 +190,7 @@ void dop_repair(struct dop *op, int err)
 	repair_piece(op);
 }
 
-/* ---- write ------------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- write ----------------------------------------------------------------- */
 
 static void write_end(struct dop *op) { dop_end(op, 0); }
 
@@ -231,8 +241,14 @@ static void write_data(struct dop *op)
 		return;
 	}
 	memcpy(op->iov, up->iov, sizeof(*op->iov) * (size_t)n);
-	op->io = (struct env_io){ .op = ENV_IO_WRITE, .flags = up->stable ? ENV_IO_DSYNC : 0, .file = o->file, .iov = op->iov, .iov_n = n,
-				  .offset = up->offset, .done = data_written, .arg = op };
+	op->io = (struct env_io){ .op = ENV_IO_WRITE,
+				  .flags = up->stable ? ENV_IO_DSYNC : 0,
+				  .file = o->file,
+				  .iov = op->iov,
+				  .iov_n = n,
+				  .offset = up->offset,
+				  .done = data_written,
+				  .arg = op };
 	env_file_io(o->disk->dev.env, &op->io);
 }
 

@@ -52,7 +52,7 @@ static bool is_full(struct fault *f, uint64_t more)
 
 void osd_fault_set(struct osd_dev *dev, const struct osd_fault_plan *plan) { fault_of(dev)->plan = *plan; }
 
-/* ---- open and close -------------------------------------------------------------------------------------------------------------- */
+/* ---- open and close ----------------------------------------------------------------- */
 
 static int fault_format(const struct osd_params *params) { return 0; }
 
@@ -122,7 +122,7 @@ struct osd_dev *osd_fault_power_cut(struct osd_dev *dev)
 	return below;
 }
 
-/* ---- passed on ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- passed on ----------------------------------------------------------------- */
 
 static void fault_statfs(struct osd_dev *dev, struct osd_space *ret)
 {
@@ -167,7 +167,7 @@ static int fault_list(struct osd_dev *dev, const struct wp_objid *after, struct 
 	return below->ops->list(below, after, ret, max, n);
 }
 
-/* ---- transactions -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- transactions ----------------------------------------------------------------- */
 
 static int fault_txn_submit_op(struct osd_dev *dev, struct osd_txn *t, uint64_t seq, osd_commit_fn *fn, void *arg)
 {
@@ -259,7 +259,7 @@ static void fault_checkpoint(struct osd_dev *dev, int (*fn)(void *arg, struct os
 	fault_txn_swap_all(f, false);
 }
 
-/* ---- object operations ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- object operations ----------------------------------------------------------------- */
 
 static void fault_io(struct osd_dev *dev, struct osd_io *io)
 {

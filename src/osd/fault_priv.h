@@ -13,26 +13,26 @@ struct fault {
 	struct osd_dev dev;
 	uint32_t magic;
 	struct osd_dev *below;
-	bool is_volatile;          /* mem is below: power cuts lose what was not synced */
+	bool is_volatile; /* mem is below: power cuts lose what was not synced */
 	struct osd_fault_plan plan;
 	uint64_t rng;
 	/* transactions */
-	struct list txns;          /* visible, not durable; in order */
+	struct list txns; /* visible, not durable; in order */
 	uint64_t stable, applied, last_seq;
 	struct env_timer timer;
 	struct kick *kick;
 	env_fn *applied_fn;
 	void *applied_arg;
 	/* objects */
-	struct htab objs;          /* those with unsynced changes */
-	struct list ops;           /* in flight */
-	uint64_t pos;              /* counts changes */
+	struct htab objs; /* those with unsynced changes */
+	struct list ops;  /* in flight */
+	uint64_t pos;	  /* counts changes */
 };
 
 uint64_t fault_random(struct fault *f, uint64_t n); /* < n */
 uint64_t fault_delay_ns(struct fault *f);
 
-/* ---- faulttxn.c ------------------------------------------------------------------------------------------------------------------ */
+/* ---- faulttxn.c ----------------------------------------------------------------- */
 
 void fault_txn_init(struct fault *f);
 void fault_txn_done(struct fault *f);
@@ -46,7 +46,7 @@ void fault_txn_settle(struct fault *f);
 /* A random part of what is stable survives, nothing of the rest; no callbacks. */
 void fault_txn_cut(struct fault *f);
 
-/* ---- faultobj.c -------------------------------------------------------------------------------------------------------------------- */
+/* ---- faultobj.c ----------------------------------------------------------------- */
 
 struct fault_images;
 

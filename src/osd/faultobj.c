@@ -47,7 +47,7 @@ struct fop {
 	struct fault_images *images;
 };
 
-/* ---- unsynced objects --------------------------------------------------------------------------------------------------------------- */
+/* ---- unsynced objects ----------------------------------------------------------------- */
 
 static uint64_t id_hash(const struct wp_objid *id)
 {
@@ -61,7 +61,7 @@ static struct fobj *fobj_find(struct fault *f, const struct wp_objid *id)
 {
 	struct htab_node *n;
 
-	htab_each_match(n, &f->objs, id_hash(id))
+	htab_each_match (n, &f->objs, id_hash(id))
 		if (objid_eq(&container_of(n, struct fobj, node)->id, id))
 			return container_of(n, struct fobj, node);
 	return NULL;
@@ -182,7 +182,7 @@ static bool drop(struct htab_node *n, void *arg)
 
 void fault_obj_settle_all(struct fault *f) { htab_each(&f->objs, drop, f); }
 
-/* ---- the power cut ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- the power cut ----------------------------------------------------------------- */
 
 /* What happens to a change that was not synced. Writes reach the medium in any order and in part; the file system keeps the order of
  * the rest. */
@@ -200,7 +200,8 @@ static uint64_t surviving_bytes(struct fault *f, const struct change *c)
 
 static int redo(struct fault *f, struct memobj **o, const struct change *c)
 {
-	bool keep = c->mode != WP_ALLOC_MODE_PUNCH, extends = c->mode == WP_ALLOC_MODE_ALLOCATE || c->mode == WP_ALLOC_MODE_ZERO;
+	bool keep = c->mode != WP_ALLOC_MODE_PUNCH,
+	     extends = c->mode == WP_ALLOC_MODE_ALLOCATE || c->mode == WP_ALLOC_MODE_ZERO;
 	bool zeroes = c->mode != WP_ALLOC_MODE_ALLOCATE && c->mode != WP_ALLOC_MODE_KEEP_SIZE;
 	struct iovec iov = { (void *)(uintptr_t)c->data, surviving_bytes(f, c) };
 	int r = 0;
@@ -247,7 +248,7 @@ static bool cut_one(struct htab_node *n, void *arg)
 
 void fault_obj_cut_all(struct fault *f) { htab_each(&f->objs, cut_one, f); }
 
-/* ---- operations --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- operations ----------------------------------------------------------------- */
 
 static bool is_change(const struct osd_io *io)
 {

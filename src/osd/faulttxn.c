@@ -6,8 +6,8 @@
 
 struct ftxn {
 	struct list node;
-	struct osd_txn other;        /* the values these keys have in the other state: before the transaction, or after it */
-	uint64_t seq, due_ns;        /* due 0: not stable yet */
+	struct osd_txn other;	     /* the values these keys have in the other state: before the transaction, or after it */
+	uint64_t seq, due_ns;	     /* due 0: not stable yet */
 	struct fault_images *images; /* of a sync of the device */
 	osd_commit_fn *fn;
 	void *arg;

@@ -84,7 +84,10 @@ static inline void iovwalk_skip(struct iovwalk *w, uint64_t len)
 /* Bytes of [at, end) that are in at's block. */
 static inline uint64_t in_block(uint64_t at, uint64_t end) { return MIN(end, round_down_pow2(at, BLOCK) + BLOCK) - at; }
 
-static inline uint64_t blocks_touched(uint64_t begin, uint64_t end) { return end > begin ? (end - 1) / BLOCK - begin / BLOCK + 1 : 0; }
+static inline uint64_t blocks_touched(uint64_t begin, uint64_t end)
+{
+	return end > begin ? (end - 1) / BLOCK - begin / BLOCK + 1 : 0;
+}
 
 static inline uint32_t zero_block_crc(void)
 {

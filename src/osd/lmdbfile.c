@@ -140,7 +140,8 @@ int lmdbfile_get(struct lmdbfile *l, const void *key, size_t key_len, struct osd
 	return 0;
 }
 
-int lmdbfile_seek(struct lmdbfile *l, const void *key, size_t key_len, bool after, struct osd_slice *ret_key, struct osd_slice *value)
+int lmdbfile_seek(struct lmdbfile *l, const void *key, size_t key_len, bool after, struct osd_slice *ret_key,
+		  struct osd_slice *value)
 {
 	MDB_val k = val(key, key_len), v;
 	int r;
@@ -208,7 +209,8 @@ int lmdbfile_write(struct lmdbfile *l, const struct omap *const *maps, unsigned 
 	return mdb_errno(mdb_txn_commit(txn));
 }
 
-int lmdbfile_walk(struct lmdbfile *l, uint8_t prefix, int (*fn)(void *arg, struct osd_slice key, struct osd_slice value), void *arg)
+int lmdbfile_walk(struct lmdbfile *l, uint8_t prefix, int (*fn)(void *arg, struct osd_slice key, struct osd_slice value),
+		  void *arg)
 {
 	MDB_val k = { 1, &prefix }, v;
 	MDB_cursor *cursor;

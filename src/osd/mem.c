@@ -23,8 +23,8 @@ struct mem {
 	uint32_t magic;
 	struct omap index, objects; /* objects: name -> pointer */
 	uint64_t capacity, data_blocks, verifier, applied, stable, last_seq;
-	uint64_t version;           /* the newest of any object: every change gets a higher one */
-	struct list commits;        /* of struct commit, in order */
+	uint64_t version;    /* the newest of any object: every change gets a higher one */
+	struct list commits; /* of struct commit, in order */
 	struct kick *commit_kick;
 	struct osd_rot rot;
 	env_fn *applied_fn;
@@ -46,7 +46,7 @@ static struct mem *mem_of(struct osd_dev *dev)
 	return m;
 }
 
-/* ---- commits ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- commits ----------------------------------------------------------------- */
 
 static void run_commits(void *arg)
 {
@@ -125,7 +125,7 @@ static void mem_on_applied(struct osd_dev *dev, env_fn *fn, void *arg)
 	m->applied_arg = arg;
 }
 
-/* ---- device -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- device ----------------------------------------------------------------- */
 
 static uint64_t default_capacity(void)
 {
@@ -197,7 +197,7 @@ static void mem_statfs(struct osd_dev *dev, struct osd_space *ret)
 
 static uint64_t mem_verifier(struct osd_dev *dev) { return mem_of(dev)->verifier; }
 
-/* ---- index --------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- index ----------------------------------------------------------------- */
 
 static bool has_room(const struct mem *m, const struct osd_txn *t)
 {
@@ -316,7 +316,7 @@ static void mem_checkpoint(struct osd_dev *dev, int (*fn)(void *arg, struct osd_
 	add_commit(m, m->last_seq, snapshot_stable, s);
 }
 
-/* ---- objects ---------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- objects ----------------------------------------------------------------- */
 
 static struct memobj *obj_find(struct mem *m, const struct wp_objid *id)
 {
@@ -474,7 +474,8 @@ static void mem_io(struct osd_dev *dev, struct osd_io *io)
 	io->bytes = 0;
 	io->err = execute(m, io);
 	o = obj_find(m, &io->obj);
-	io->stat = o ? (struct osd_objstat){ o->size, o->blocks * (BLOCK / 512), o->version, o->mtime_ns } : (struct osd_objstat){ 0 };
+	io->stat = o ? (struct osd_objstat){ o->size, o->blocks * (BLOCK / 512), o->version, o->mtime_ns }
+		     : (struct osd_objstat){ 0 };
 	osd_io_post(dev->env, io);
 }
 
@@ -492,7 +493,7 @@ static int mem_list(struct osd_dev *dev, const struct wp_objid *after, struct wp
 	return 0;
 }
 
-/* ---- for fault ------------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- for fault ----------------------------------------------------------------- */
 
 void osd_mem_set_rot(struct osd_dev *dev, const struct osd_rot *rot) { mem_of(dev)->rot = *rot; }
 

@@ -19,13 +19,13 @@ struct chunk {
 	struct block *block[CHUNK_BLOCKS]; /* NULL: a hole */
 };
 
-/* ---- blocks -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- blocks ----------------------------------------------------------------- */
 
 static struct chunk *chunk_find(const struct memobj *o, uint64_t number)
 {
 	struct htab_node *n;
 
-	htab_each_match(n, &o->chunks, hash_u64(number))
+	htab_each_match (n, &o->chunks, hash_u64(number))
 		if (container_of(n, struct chunk, node)->number == number)
 			return container_of(n, struct chunk, node);
 	return NULL;
@@ -94,7 +94,7 @@ static void block_drop(struct memobj *o, struct chunk *c, unsigned i)
 
 static bool is_intact(const struct block *b) { return crc32c(0, b->data, BLOCK) == b->crc; }
 
-/* ---- objects --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- objects ----------------------------------------------------------------- */
 
 struct memobj *memobj_new(void)
 {
@@ -160,7 +160,7 @@ uint64_t memobj_missing(const struct memobj *o, uint64_t offset, uint64_t length
 	return n;
 }
 
-/* ---- reading and writing ----------------------------------------------------------------------------------------------------------------- */
+/* ---- reading and writing ----------------------------------------------------------------- */
 
 static uint64_t iov_bytes(const struct iovec *iov, int n)
 {
@@ -235,7 +235,7 @@ int memobj_read(const struct memobj *o, uint64_t offset, uint64_t length, const 
 	return 0;
 }
 
-/* ---- ranges ------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- ranges ----------------------------------------------------------------- */
 
 struct zeroing {
 	struct memobj *o;

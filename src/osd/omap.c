@@ -43,7 +43,7 @@ struct path {
 	unsigned depth; /* of the leaf */
 };
 
-/* ---- memory -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- memory ----------------------------------------------------------------- */
 
 static void new_chunk(struct omap *m, size_t need)
 {
@@ -168,7 +168,7 @@ void omap_done(struct omap *m)
 	omap_init(m);
 }
 
-/* ---- keys of a node ---------------------------------------------------------------------------------------------------------------- */
+/* ---- keys of a node ----------------------------------------------------------------- */
 
 static uint64_t head_of(const uint8_t *key, size_t len, size_t skip)
 {
@@ -295,7 +295,7 @@ static void remove_key(struct omap_node *nd, unsigned i)
 	nd->n--;
 }
 
-/* ---- looking up ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- looking up ----------------------------------------------------------------- */
 
 static const struct omap_node *find_leaf(const struct omap *m, const void *key, size_t len)
 {
@@ -359,7 +359,7 @@ const struct omap_entry *omap_next(struct omap_pos *pos)
 	return entry_at(pos);
 }
 
-/* ---- inserting ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- inserting ----------------------------------------------------------------- */
 
 static void descend(struct omap *m, const void *key, size_t len, struct path *path, bool *exact)
 {
@@ -401,7 +401,8 @@ static void grow_root(struct omap *m, struct omap_entry *separator, struct omap_
 }
 
 /* The new right half of step[depth]'s node goes into its parent, which may have to be split in turn. */
-static void insert_right(struct omap *m, struct path *path, unsigned depth, struct omap_entry *separator, struct omap_node *right)
+static void insert_right(struct omap *m, struct path *path, unsigned depth, struct omap_entry *separator,
+			 struct omap_node *right)
 {
 	while (depth > 0) {
 		struct omap_node *parent = path->step[--depth].node, *half;
@@ -493,7 +494,7 @@ void omap_put(struct omap *m, const void *key, size_t key_len, const void *value
 	set_value(e, value, len);
 }
 
-/* ---- deleting ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- deleting ----------------------------------------------------------------- */
 
 static struct omap_node *left_neighbour(const struct path *path)
 {
@@ -589,9 +590,10 @@ bool omap_del(struct omap *m, const void *key, size_t key_len)
 	return true;
 }
 
-/* ---- soundness ------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- soundness ----------------------------------------------------------------- */
 
-static bool node_is_sound(const struct omap_node *nd, const struct omap_entry *low, const struct omap_entry *high, unsigned depth, unsigned *leaf_depth)
+static bool node_is_sound(const struct omap_node *nd, const struct omap_entry *low, const struct omap_entry *high,
+			  unsigned depth, unsigned *leaf_depth)
 {
 	for (unsigned i = first_key(nd); i < nd->n; i++) {
 		const struct omap_entry *e = nd->keys[i];
@@ -602,7 +604,8 @@ static bool node_is_sound(const struct omap_node *nd, const struct omap_entry *l
 			return false;
 		if (high && omap_compare(e->bytes, e->key_len, high->bytes, high->key_len) >= 0)
 			return false;
-		if (i > first_key(nd) && omap_compare(nd->keys[i - 1]->bytes, nd->keys[i - 1]->key_len, e->bytes, e->key_len) >= 0)
+		if (i > first_key(nd) &&
+		    omap_compare(nd->keys[i - 1]->bytes, nd->keys[i - 1]->key_len, e->bytes, e->key_len) >= 0)
 			return false;
 	}
 	if (nd->leaf) {
@@ -611,7 +614,8 @@ static bool node_is_sound(const struct omap_node *nd, const struct omap_entry *l
 		return *leaf_depth == depth;
 	}
 	for (unsigned i = 0; i < nd->n; i++)
-		if (!node_is_sound(nd->child[i], i ? nd->keys[i] : low, i + 1u < nd->n ? nd->keys[i + 1] : high, depth + 1, leaf_depth))
+		if (!node_is_sound(nd->child[i], i ? nd->keys[i] : low, i + 1u < nd->n ? nd->keys[i + 1] : high, depth + 1,
+				   leaf_depth))
 			return false;
 	return nd->n > 0;
 }

@@ -21,14 +21,14 @@ struct omap_chunk;
 struct omap_entry {
 	uint32_t value_len; /* or OMAP_TOMBSTONE */
 	uint16_t key_len;
-	uint16_t units;     /* memory in 16 bytes; 0: malloc's */
-	uint8_t bytes[];    /* key, value */
+	uint16_t units;	 /* memory in 16 bytes; 0: malloc's */
+	uint8_t bytes[]; /* key, value */
 };
 
 struct omap {
 	struct omap_node *root;
 	size_t count;
-	size_t bytes;         /* of memory in use, about */
+	size_t bytes; /* of memory in use, about */
 	struct omap_chunk *chunks;
 	uint8_t *bump, *bump_end;
 	void *spare[OMAP_CLASSES + 1]; /* freed pieces by size */

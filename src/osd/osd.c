@@ -95,7 +95,7 @@ void osd_iter_after(struct osd_iter *it, struct osd_dev *dev, struct osd_slice k
 	it->inclusive = false;
 }
 
-/* ---- object operations --------------------------------------------------------------------------------------------------------------- */
+/* ---- object operations ----------------------------------------------------------------- */
 
 int osd_io_check(const struct osd_io *io)
 {
@@ -106,7 +106,8 @@ int osd_io_check(const struct osd_io *io)
 	case OSD_ALLOC:
 		if (io->offset > INT64_MAX || io->length > INT64_MAX - io->offset)
 			return -EFBIG;
-		if (io->op == OSD_ALLOC && (!io->length || io->mode < WP_ALLOC_MODE_ALLOCATE || io->mode > WP_ALLOC_MODE_ZERO_KEEP))
+		if (io->op == OSD_ALLOC &&
+		    (!io->length || io->mode < WP_ALLOC_MODE_ALLOCATE || io->mode > WP_ALLOC_MODE_ZERO_KEEP))
 			return -EINVAL;
 		return 0;
 	default:

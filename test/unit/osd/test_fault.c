@@ -11,15 +11,32 @@
 
 enum { OBJECTS = 6, SIZE = 40000, SEEDS = 400, KEYS = 40 };
 
-/* For each byte: which values it may have. The durable one, and those of unsynced changes since. */
-struct obj_oracle {
-	uint8_t durable[SIZE], now[SIZE];
+/* A state of an object, and which values each byte has had since. */
+struct state {
+	uint8_t bytes[SIZE];
 	uint8_t may[SIZE][32]; /* a bit for each value */
-	uint64_t durable_size, now_size;
+	uint64_t size;
 	bool changed;
-	uint64_t version;
 };
 
+struct pending_sync {
+	struct osd_io io;
+	struct state state; /* as it was when the sync was submitted */
+	unsigned object;
+	uint64_t order;
+	bool busy;
+};
+
+struct obj_oracle {
+	struct state durable;
+	uint8_t now[SIZE];
+	uint64_t now_size, version, synced_order;
+};
+
+enum { SYNCS = 4 };
+static struct pending_sync syncs[SYNCS];
+static uint64_t sync_order;
+static unsigned lost_objects, kept_objects, lost_txns, kept_txns;
 static struct obj_oracle oracle[OBJECTS];
 /* The index holds counters: transaction n writes n under its keys. log[n]: which. */
 static uint8_t log_key[20000];
@@ -34,24 +51,69 @@ static uint64_t rnd(uint64_t n)
 	return rng % n;
 }
 
-static void may_be(struct obj_oracle *o, uint64_t at, uint8_t v) { o->may[at][v / 8] = (uint8_t)(o->may[at][v / 8] | 1u << v % 8); }
+static void may_be(struct state *st, uint64_t at, uint8_t v)
+{
+	st->may[at][v / 8] = (uint8_t)(st->may[at][v / 8] | 1u << v % 8);
+}
+
+/* st becomes what the object is now. */
+static void capture(struct obj_oracle *o, struct state *st)
+{
+	memcpy(st->bytes, o->now, SIZE);
+	st->size = o->now_size;
+	memset(st->may, 0, sizeof(st->may));
+	for (uint64_t i = 0; i < SIZE; i++)
+		may_be(st, i, o->now[i]);
+	st->changed = false;
+}
 
 static void settle(struct obj_oracle *o)
 {
-	memcpy(o->durable, o->now, SIZE);
-	o->durable_size = o->now_size;
-	memset(o->may, 0, sizeof(o->may));
-	for (uint64_t i = 0; i < SIZE; i++)
-		may_be(o, i, o->now[i]);
-	o->changed = false;
+	capture(o, &o->durable);
+	o->synced_order = ++sync_order;
+}
+
+static void change_state(struct state *st, uint64_t at, uint64_t len, uint8_t v)
+{
+	for (uint64_t i = at; i < at + len; i++)
+		may_be(st, i, v);
+	st->changed = true;
 }
 
 static void change_bytes(struct obj_oracle *o, uint64_t at, uint64_t len, uint8_t v)
 {
 	memset(o->now + at, v, len);
-	for (uint64_t i = at; i < at + len; i++)
-		may_be(o, i, v);
-	o->changed = true;
+	change_state(&o->durable, at, len, v);
+	for (unsigned i = 0; i < SYNCS; i++)
+		if (syncs[i].busy && &oracle[syncs[i].object] == o)
+			change_state(&syncs[i].state, at, len, v);
+}
+
+static void async_synced(struct osd_io *io)
+{
+	struct pending_sync *s = io->arg;
+	struct obj_oracle *o = &oracle[s->object];
+
+	s->busy = false;
+	if (!io->err && s->order > o->synced_order) {
+		o->durable = s->state;
+		o->synced_order = s->order;
+	}
+}
+
+/* A sync that is not waited for: changes and other syncs go on meanwhile. */
+static void start_sync(struct world *w, unsigned k)
+{
+	struct pending_sync *s = &syncs[rnd(SYNCS)];
+
+	if (s->busy)
+		return;
+	s->object = k;
+	s->order = ++sync_order;
+	capture(&oracle[k], &s->state);
+	s->busy = true;
+	s->io = (struct osd_io){ .op = OSD_SYNC, .obj = obj_id(k), .done = async_synced, .arg = s };
+	osd_io(w->dev, &s->io);
 }
 
 static bool step_object(struct world *w, unsigned k)
@@ -80,6 +142,10 @@ static bool step_object(struct world *w, unsigned k)
 		change_bytes(o, io.offset, io.length, 0);
 		return world_io(w, &io) == 0;
 	case 6:
+		if (rnd(4)) {
+			start_sync(w, k);
+			return true;
+		}
 		io.op = OSD_SYNC;
 		if (world_io(w, &io) < 0)
 			return false;
@@ -132,11 +198,18 @@ static bool object_ok(struct world *w, unsigned k)
 
 	if (n < 0 || (r < 0 && r != -ENOENT) || (!r && io.stat.size != (uint64_t)n))
 		return false;
-	if (!o->changed && (uint64_t)n != o->durable_size)
+	if (!o->durable.changed && (uint64_t)n != o->durable.size)
 		return false;
-	for (int64_t i = 0; i < n; i++)
-		if (o->changed ? !(o->may[i][got[i] / 8] & 1u << got[i] % 8) && got[i] : got[i] != o->durable[i])
+	memset(got + n, 0, SIZE - (size_t)n); /* behind the end is as good as zeros, and no better */
+	for (uint64_t i = 0; i < SIZE; i++)
+		if (!(o->durable.may[i][got[i] / 8] & 1u << got[i] % 8))
 			return false;
+	if (o->durable.changed) {
+		bool same = (uint64_t)n == o->now_size && !memcmp(got, o->now, (size_t)n);
+
+		kept_objects += same;
+		lost_objects += !same;
+	}
 	if (!r && io.stat.version < o->version)
 		return false;
 	if (!r)
@@ -167,20 +240,50 @@ static bool index_ok(struct world *w)
 		if (value > n)
 			return false;
 	}
+	lost_txns += n < stable_txns;
+	kept_txns += n > durable_txns;
 	txns = durable_txns = stable_txns = n;
 	return true;
 }
 
 static void sync_seen(void *arg, int err) { *(bool *)arg = true; }
 
+/* Several syncs of one object in flight with changes between them, the cut comes when some have ended. */
+static void overlap(struct world *w)
+{
+	unsigned k = (unsigned)rnd(OBJECTS);
+	uint64_t end = env_mono_ns(w->env) + rnd(500000);
+
+	if (rnd(4))
+		return;
+	for (unsigned i = 0; i < SYNCS; i++) {
+		struct osd_io io = { .op = OSD_STAT, .obj = obj_id(k) };
+		uint8_t v = (uint8_t)(1 + rnd(255));
+		struct osd_fault_plan fast = { 0 }, slow = { .delay_us_max = 400 };
+		static uint8_t data[64];
+
+		memset(data, v, sizeof(data));
+		change_bytes(&oracle[k], i * 4096, sizeof(data), v);
+		oracle[k].now_size = MAX(oracle[k].now_size, i * 4096 + sizeof(data));
+		osd_fault_set(w->dev, &fast);
+		(void)!world_write(w, &io.obj, i * 4096, data, sizeof(data));
+		osd_fault_set(w->dev, &slow);
+		start_sync(w, k);
+		env_linux_run_once(w->env, false); /* its delay is chosen now */
+	}
+	while (env_mono_ns(w->env) < end)
+		env_linux_run_once(w->env, false);
+}
+
 static void one_seed(unsigned seed)
 {
-	struct osd_fault_plan plan = { .delay_us_max = seed % 3 ? 0 : 300 };
+	struct osd_fault_plan plan = { .delay_us_max = seed % 4 ? 0 : 500 };
 	unsigned bad = 0;
 	struct world w;
 
 	rng = 0x9e3779b97f4a7c15ull * (seed + 1);
 	memset(oracle, 0, sizeof(oracle));
+	memset(syncs, 0, sizeof(syncs));
 	txns = durable_txns = stable_txns = 0;
 	world_open_seeded(&w, "fault-mem", 0, seed);
 	for (unsigned k = 0; k < OBJECTS; k++)
@@ -208,7 +311,10 @@ static void one_seed(unsigned seed)
 				bad += durable_txns != stable_txns;
 			}
 		}
+		overlap(&w);
 		world_power_cut(&w, seed + cut);
+		for (unsigned i = 0; i < SYNCS; i++)
+			syncs[i].busy = false; /* never complete */
 		bad += w.ops->verifier(w.dev) == verifier;
 		bad += !index_ok(&w);
 		for (unsigned k = 0; k < OBJECTS; k++)
@@ -218,7 +324,7 @@ static void one_seed(unsigned seed)
 	ok_quiet(!bad, "seed %u: %u rules broken", seed, bad);
 }
 
-/* ---- what else is injected ------------------------------------------------------------------------------------------------------------ */
+/* ---- what else is injected ----------------------------------------------------------------- */
 
 static void check_failures(const char *stack)
 {
@@ -268,6 +374,9 @@ int main(void)
 	for (unsigned seed = 0; seed < SEEDS; seed++)
 		one_seed(seed);
 	ok(tap_failed == before, "%u seeds of power cuts", (unsigned)SEEDS);
+	ok(lost_objects > 100 && kept_objects > 100, "unsynced changes were lost %u times, kept %u times", lost_objects,
+	   kept_objects);
+	ok(lost_txns > 30 && kept_txns > 30, "stable transactions were lost %u times, kept %u times", lost_txns, kept_txns);
 	check_failures("fault-mem");
 	check_failures("fault-disk");
 	check_capacity();

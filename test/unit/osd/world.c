@@ -22,7 +22,11 @@ static const struct osd_ops *base_ops(const struct world *w)
 
 static struct osd_params params(struct world *w)
 {
-	return (struct osd_params){ .env = w->env, .path = w->path, .capacity = w->capacity, .below = w->below, .seed = w->seed };
+	return (struct osd_params){ .env = w->env_used ? w->env_used : w->env,
+				    .path = w->path,
+				    .capacity = w->capacity,
+				    .below = w->below,
+				    .seed = w->seed };
 }
 
 static void open_stack(struct world *w)
@@ -84,6 +88,7 @@ void world_close(struct world *w, bool remove)
 
 	if (w->dev)
 		w->dev->ops->close(w->dev);
+	env_linux_run_once(w->env, false); /* what the device had posted to itself is freed there */
 	env_linux_free(w->env);
 	snprintf(cmd, sizeof(cmd), "rm -rf %s", w->path);
 	if (remove && system(cmd))

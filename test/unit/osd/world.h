@@ -7,6 +7,7 @@
 
 struct world {
 	struct env *env;
+	struct env *env_used; /* that the device gets; NULL: env */
 	const struct osd_ops *ops;
 	struct osd_dev *dev;
 	char path[64];
