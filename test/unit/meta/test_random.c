@@ -330,6 +330,7 @@ static void run(uint64_t seed)
 	for (int i = 0; i < 64; i++)
 		known[i] = root_fid;
 	world_init(&w, seed, "journal");
+	w.check_always = true;
 	w.client_id = 1000;
 	if (!world_open(&w))
 		bail_out("open");

@@ -242,12 +242,25 @@ void world_init(struct world *w, uint64_t seed, const char *journal)
 /* The device forgets everything with its process, so nothing may be taken out of the journal. */
 static void never_applied(struct osd_dev *dev, env_fn *fn, void *arg) { }
 
+static int (*mem_submit)(struct osd_dev *dev, struct osd_txn *t, uint64_t seq, osd_commit_fn *fn, void *arg);
+
+static int checked_submit(struct osd_dev *dev, struct osd_txn *t, uint64_t seq, osd_commit_fn *fn, void *arg)
+{
+	int err = mem_submit(dev, t, seq, fn, arg);
+
+	if (the_world->check)
+		check_index(dev);
+	return err;
+}
+
 static void keep_journal(struct osd_dev *dev)
 {
 	static struct osd_ops ops;
 
 	ops = *dev->ops;
 	ops.on_applied = never_applied;
+	mem_submit = ops.txn_submit;
+	ops.txn_submit = checked_submit;
 	dev->ops = &ops;
 }
 
@@ -265,8 +278,10 @@ bool world_open(struct world *w)
 	w->opened = w->failed = 1;
 	if (meta_target_open(&p, &w->mt))
 		abort();
+	w->check = false; /* not during the replay: the prefixes were checked when they were made */
 	while (w->opened == 1 && w->failed == 1 && sim_step(w->sim))
 		;
+	w->check = w->check_always;
 	return w->opened == 0;
 }
 

@@ -49,6 +49,8 @@ struct world {
 	const char *journal;
 	uint32_t grace_ms, timeout_ms;
 	uint64_t capacity;
+	bool check_always;     /* check_index after every transaction */
+	bool check;
 	int opened, failed; /* 1: not yet */
 	struct rpc_conn conn;
 	uint64_t client_id, session, xid, boot_epoch;
@@ -109,6 +111,9 @@ unsigned world_objects_of(struct world *w, struct wp_fid fid);
 							   sizeof((w)->scratch), (repp));                                      \
 		call_err_;                                                                                                     \
 	})
+
+/* Every inconsistency of the index is a failed check. */
+void check_index(struct osd_dev *dev);
 
 /* ---- the usual operations with w->cred; attr may be NULL ---- */
 
