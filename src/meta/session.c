@@ -270,10 +270,17 @@ int meta_session_open(struct op *op)
 
 	META_REQ(op, session_open, m);
 	s = find_client(mt, m->client_id);
-	if (s && s != op->ses)
-		session_evict(mt, s, "opened a new session");
-	else if (s)
+	if (s && s == op->ses)
 		return -EBUSY;
+	if (s) {
+		struct conn_ref *ref = rpc_conn_data(op->req->conn);
+
+		if (ref) { /* this connection goes on */
+			list_del(&ref->link);
+			ref->ses = NULL;
+		}
+		session_evict(mt, s, "opened a new session");
+	}
 	slots = (uint16_t)(m->slots ? MIN(m->slots, WEFT_SLOTS_MAX) : WEFT_SLOTS_DEFAULT);
 	wp_put_le64(v, m->client_id);
 	wp_put_le32(v + 8, m->pid);
@@ -390,7 +397,8 @@ int meta_session_list(struct op *op)
 		}
 		rep.sessions[rep.sessions_n++] = (struct wp_session_info){
 			.session = s->id, .client_id = s->client_id, .host = wp_str(s->host), .pid = s->pid,
-			.opens = (uint32_t)s->handles.count, .locks = locktab_count(&op->mt->locks, s->id), .idle_ms = (now - s->seen_ns) / NSEC_PER_MSEC };
+			.opens = (uint32_t)s->handles.count, .locks = locktab_count(&op->mt->locks, s->id),
+			.idle_ms = (now - s->seen_ns) / NSEC_PER_MSEC };
 	}
 	wp_session_list_rep_enc(mop_enc(op, 64 + rep.sessions_n * 160u), &rep);
 	return 0;

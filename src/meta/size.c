@@ -112,10 +112,12 @@ static void apply(struct op *op, const struct job *j, struct inode *i, const str
 	}
 	i->blocks = t->blocks;
 	i->data_version = t->version;
-	if (!j->m->n_writers && !j->mt->grace) {
+	if (!(i->flags & INO_WRITING) || (!j->m->n_writers && !j->mt->grace)) {
 		i->flags &= ~(uint32_t)INO_WRITING;
 		i->comps = t->comps;
 	}
+	if (j->m->comps_before != COMPS_UNKNOWN)
+		j->m->comps_before |= t->comps; /* also if no writer will have written */
 	if (!(i->flags & INO_WRITING))
 		j->m->wrote = false;
 	i->dirty = true;

@@ -48,14 +48,14 @@ python3 - "$port" <<-'END' &
 END
 holder=$!
 eventually 5 bash -c "ss -Hltn | grep -q ':$port '"
-refused 'in use' "$WEFT" up --dir "$T/c2" --no-mount
+refused 'in use|another process' "$WEFT" up --dir "$T/c2" --no-mount
 kill $holder
 wait $holder || true
 eventually 20 "$WEFT" up --dir "$T/c2" --no-mount
 "$WEFT" destroy --dir "$T/c2" --yes >/dev/null
 
 step "destroy needs --yes"
-refused -- --yes "$WEFT" destroy --dir "$D"
+refused '[-]-yes' "$WEFT" destroy --dir "$D"
 
 step "listings"
 is "$(weft2 node list --json | jq '[.[] | select(.role == "meta" or .role == "storage")] | length')" 5 "servers"

@@ -315,9 +315,11 @@ static void reader(void *arg)
 		ssize_t got;
 
 		n++;
-		if (!must(fd >= 0))
+		if (!ok_quiet(fd >= 0, "open number %u: %s", n, strerror(errno)))
 			return;
 		got = read(fd, buf, sizeof(buf));
+		if (!ok_quiet(got == 8, "read number %u: %zd bytes: %s", n, got, got < 0 ? strerror(errno) : "too few"))
+			return;
 		close(fd);
 		if (!must(got == 8 && (!memcmp(buf, "aaaaaaaa", 8) || !memcmp(buf, "bbbbbbbb", 8))))
 			return;

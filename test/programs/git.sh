@@ -40,7 +40,7 @@ cd "$M/clone"
 echo more >>log
 git commit -qam more
 git push -q origin HEAD:pushed
-git -C "$M/repo" log --oneline pushed | grep -q more
+is "$(git -C "$M/repo" log -1 --format=%s pushed)" more "subject of the pushed commit"
 git worktree add -q "$M/worktree" HEAD~3
 git -C "$M/worktree" status --porcelain
 cd "$M/repo"

@@ -210,7 +210,7 @@ static void test_xattr(void)
 	is_int(t_setxattr(&w, f.fid, "trusted.a", "1", 1, 0), -EPERM, "trusted.");
 	is_int(t_setxattr(&w, f.fid, "security.a", "1", 1, 0), -EPERM, "security.");
 	is_int(t_setxattr(&w, f.fid, "other.a", "1", 1, 0), -EOPNOTSUPP, "unknown namespace");
-	is_int(t_setxattr(&w, f.fid, "user.", "1", 1, 0), -EOPNOTSUPP, "no name");
+	is_int(t_setxattr(&w, f.fid, "user.", "1", 1, 0), -EINVAL, "no name");
 	is_int(t_setxattr(&w, d.fid, "user.a", "1", 1, 0), -EPERM, "on another's sticky directory");
 	as(11, 20);
 	is_int(t_setxattr(&w, f.fid, "user.a", "1", 1, 0), -EACCES, "without write permission");
