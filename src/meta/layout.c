@@ -249,6 +249,17 @@ static int set_file_layout(struct op *op, struct inode *i, const struct wp_layou
 	return 0;
 }
 
+/* A pool that does not exist, or has no target, would make every later create fail. */
+static bool pools_exist(struct meta_target *mt, const struct wp_layout *l)
+{
+	const struct meta_candidate *c;
+
+	for (uint32_t n = 0; n < l->components_n; n++)
+		if (l->components[n].pool.len && !mt->params.candidates(mt->params.arg, l->components[n].pool, &c))
+			return false;
+	return true;
+}
+
 int meta_set_layout(struct op *op)
 {
 	struct wp_set_layout_rep rep = { 0 };
@@ -263,6 +274,8 @@ int meta_set_layout(struct op *op)
 		return err;
 	if (m->cred.uid != i->uid && !cred_is_root(&m->cred))
 		return -EPERM;
+	if (!pools_exist(op->mt, &m->layout))
+		return -EINVAL;
 	if (inode_is_dir(i))
 		err = set_policy(op, i, &m->layout);
 	else if (inode_is_reg(i))
