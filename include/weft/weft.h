@@ -3,7 +3,7 @@
  * libweft: a Weft file system in a program, without mounting it.
  *
  *	struct weft_options o = WEFT_OPTIONS_INIT;
- *	o.mgmtd = "tcp:server:7300"; o.secret = key; o.secret_len = len;
+ *	o.mgmtd = "tcp:server:7300"; o.secret_file = "/etc/weft/secret";
  *	err = weft_mount(&o, &fs);
  *	err = weft_open(fs, NULL, "/data/file", O_CREAT | O_RDWR, 0644, &file);
  *
@@ -41,14 +41,15 @@ struct weft_cq;   /* a completion queue */
 struct weft_options {
 	size_t size;            /* of this struct */
 	const char *mgmtd;      /* addresses of the management daemon, separated by commas: tcp:HOST:PORT, unix:PATH */
-	const void *secret;     /* the clients' secret; NULL: no authentication, which the servers must be configured for too */
-	size_t secret_len;      /* at most 64 bytes */
+	const char *secret_file; /* with the clients' secret, readable by its owner only; NULL: secret says */
+	const void *secret;     /* the clients' secret; NULL too: no authentication, which the servers must be configured for as well */
+	size_t secret_len;      /* 16 to 64 bytes */
 	unsigned reactors;      /* threads that talk to servers; 0: one */
 	unsigned timeout_ms;    /* operations fail with -ETIMEDOUT after this; 0: the default, 300 s; UINT_MAX: never */
 	int noatime;            /* reads leave access times alone */
 };
 
-#define WEFT_OPTIONS_INIT { sizeof(struct weft_options), NULL, NULL, 0, 0, 0, 0 }
+#define WEFT_OPTIONS_INIT { sizeof(struct weft_options), NULL, NULL, NULL, 0, 0, 0, 0 }
 
 /* -EACCES: the secrets differ; -ETIMEDOUT, -ECONNREFUSED ...: no management daemon answers. */
 WEFT_API int weft_mount(const struct weft_options *o, struct weft **ret);

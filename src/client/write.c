@@ -9,7 +9,7 @@
 
 static void write_start(struct client_op *op);
 
-/* ---- append -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- append ------------------------------------------------------------------------------------------------------ */
 
 static void append_unlock(struct client_op *op, bool cancel)
 {
@@ -63,7 +63,7 @@ static void append_lock(struct client_op *op)
 	cl_op_meta(op, &cl_req_lock, wp_fid_mdt(&f->inode->fid), append_locked);
 }
 
-/* ---- the round ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the round --------------------------------------------------------------------------------------------------- */
 
 /* The payload at op->pos as at most CLIENT_BULK_IOV pieces, else gathered. */
 static int write_slice(struct client_op *op, struct io *io)
@@ -177,7 +177,7 @@ static void write_start(struct client_op *op)
 	cl_op_ios(op, write_pump, write_io_done, write_done);
 }
 
-/* ---- start ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- start ------------------------------------------------------------------------------------------------------- */
 
 static void write_or_append(struct client_op *op)
 {

@@ -249,6 +249,17 @@ static int set_file_layout(struct op *op, struct inode *i, const struct wp_layou
 	return 0;
 }
 
+/* A pool that does not exist, or has no target, would make every later create fail. */
+static bool pools_exist(struct meta_target *mt, const struct wp_layout *l)
+{
+	const struct meta_candidate *c;
+
+	for (uint32_t n = 0; n < l->components_n; n++)
+		if (l->components[n].pool.len && !mt->params.candidates(mt->params.arg, l->components[n].pool, &c))
+			return false;
+	return true;
+}
+
 int meta_set_layout(struct op *op)
 {
 	struct wp_set_layout_rep rep = { 0 };
@@ -256,13 +267,15 @@ int meta_set_layout(struct op *op)
 	int err;
 
 	META_REQ(op, set_layout, m);
-	err = inode_get(op, &m->fid, &i);
+	err = ino_get(op, &m->fid, &i);
 	if (!err)
 		err = entry_wait(op, i);
 	if (err)
 		return err;
 	if (m->cred.uid != i->uid && !cred_is_root(&m->cred))
 		return -EPERM;
+	if (!pools_exist(op->mt, &m->layout))
+		return -EINVAL;
 	if (inode_is_dir(i))
 		err = set_policy(op, i, &m->layout);
 	else if (inode_is_reg(i))
@@ -271,11 +284,11 @@ int meta_set_layout(struct op *op)
 		err = -EINVAL;
 	if (err)
 		return err;
-	inode_touch(op, i, TOUCH_CTIME);
+	ino_touch(op, i, TOUCH_CTIME);
 	i->dirty = true;
 	err = entry_fill(op, i, 0, true, &rep.entry);
 	if (err)
 		return err;
-	wp_set_layout_rep_enc(op_enc(op, entry_size(&rep.entry) + 64), &rep);
-	return op_commit(op);
+	wp_set_layout_rep_enc(mop_enc(op, entry_size(&rep.entry) + 64), &rep);
+	return mop_commit(op);
 }

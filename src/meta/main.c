@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* weft-meta: serves metadata targets. Everything around the targets is src/node. */
+#include <unistd.h>
+
+#include "base/log.h"
 #include "meta/meta.h"
 #include "node/server.h"
 
@@ -17,6 +20,16 @@ static void opened(void *arg, int err)
 	struct instance *i = arg;
 
 	server_opened(i->t, err, err == -WEFT_ECORRUPT ? "the journal is damaged: see the message above" : NULL);
+}
+
+/* What is in memory may be ahead of the disk: only a start from the disk is safe. Clients wait and ask again. */
+static void failed(void *arg, int err)
+{
+	struct instance *i = arg;
+
+	log_err("meta", "target %u: its journal cannot be written (%s): the daemon ends; free or replace the disk, then start it again",
+		i->t->id, strerror(-err));
+	_exit(EXIT_FAILURE);
 }
 
 static struct rpc_peer *storage_peer(void *arg, uint32_t target)
@@ -58,6 +71,7 @@ static void target_open(struct server_target *t)
 		.dev = t->dev,
 		.target = t->id,
 		.opened = opened,
+		.failed = failed,
 		.storage_peer = storage_peer,
 		.candidates = candidates,
 		.placement_version = placement_version,

@@ -14,7 +14,7 @@ static const char *listen_advice(int err)
 {
 	switch (err) {
 	case -EADDRINUSE:
-		return "another process listens there: stop it, or choose another address with --listen";
+		return "the address is in use, another process listens there: stop it, or choose another address with --listen";
 	case -EACCES:
 	case -EPERM:
 		return "no right to: ports below 1024 need root, a Unix socket needs the right to write in its folder";

@@ -129,7 +129,7 @@ void wcall_cb(void *arg, int err, const struct client_res *res)
 	wcall_done(w, w->result);
 }
 
-/* ---- completion queues --------------------------------------------------------------------------------------------------------- */
+/* ---- completion queues ------------------------------------------------------------------------------------------- */
 
 struct weft_cq {
 	pthread_mutex_t lock;

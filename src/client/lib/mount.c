@@ -2,10 +2,12 @@
 /* Mounting from a program: reactors, their clients, contexts. */
 #include "client/lib/lib_priv.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "conf/secret.h"
 
 #define LEAVE_MS 3000u
 
@@ -34,20 +36,33 @@ static int split_addrs(struct lib_mount *m, const char *list)
 	return m->mgmtd_n ? 0 : -EINVAL;
 }
 
+static int take_secret(struct rpc_identity *id, const struct weft_options *o)
+{
+	static_assert(CONF_SECRET_MAX <= RPC_SECRET_MAX, "a secret file's contents must fit");
+
+	if (o->secret_file)
+		return conf_secret_read(o->secret_file, id->secret, &id->secret_len, NULL, 0);
+	if (o->secret_len > RPC_SECRET_MAX || (o->secret && !o->secret_len))
+		return -EINVAL;
+	if (o->secret)
+		memcpy(id->secret, o->secret, o->secret_len);
+	id->secret_len = o->secret ? o->secret_len : 0;
+	return 0;
+}
+
 static int make_mount(struct lib_mount *m, const struct weft_options *o)
 {
+	int err;
 	struct client_params p = {
 		.mgmtd = (const char *const *)m->mgmtd, .mgmtd_n = m->mgmtd_n, .pid = (uint32_t)getpid(), .reactors = m->reactors,
 		.noatime = o->noatime != 0,
 	};
 
 	p.id.role = WP_ROLE_CLIENT;
-	p.id.auth = o->secret ? WP_AUTH_HMAC : WP_AUTH_NONE;
-	if (o->secret_len > RPC_SECRET_MAX || (o->secret && !o->secret_len))
-		return -EINVAL;
-	if (o->secret)
-		memcpy(p.id.secret, o->secret, o->secret_len);
-	p.id.secret_len = o->secret ? o->secret_len : 0;
+	p.id.auth = o->secret || o->secret_file ? WP_AUTH_HMAC : WP_AUTH_NONE;
+	err = take_secret(&p.id, o);
+	if (err)
+		return err;
 	str_copy(p.id.name, sizeof(p.id.name), "libweft");
 	p.op_timeout_ms = o->timeout_ms == UINT_MAX ? 0 : o->timeout_ms ? o->timeout_ms : CLIENT_OP_TIMEOUT_MS;
 	if (gethostname(p.host, sizeof(p.host) - 1))

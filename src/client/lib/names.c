@@ -43,7 +43,7 @@ void lib_stat(const struct wp_attr *a, struct stat *st)
 	st->st_ctim = (struct timespec){ a->ctime.sec, a->ctime.nsec };
 }
 
-/* ---- stat ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- stat -------------------------------------------------------------------------------------------------------- */
 
 static void stat_walked(struct wcall *w)
 {
@@ -90,7 +90,7 @@ int weft_access(struct weft *fs, struct weft_dir *at, const char *path, int mask
 	return (int)wcall_run(&w);
 }
 
-/* ---- making and removing ------------------------------------------------------------------------------------------------------- */
+/* ---- making and removing ----------------------------------------------------------------------------------------- */
 
 static void mkdir_walked(struct wcall *w)
 {
@@ -207,7 +207,7 @@ ssize_t weft_readlink(struct weft *fs, struct weft_dir *at, const char *path, ch
 	return wcall_run(&w);
 }
 
-/* ---- two names ------------------------------------------------------------------------------------------------------------------- */
+/* ---- two names --------------------------------------------------------------------------------------------------- */
 
 static void first_walked(struct wcall *w)
 {
@@ -245,7 +245,7 @@ int weft_link(struct weft *fs, struct weft_dir *at, const char *path, struct wef
 	return (int)wcall_run(&w);
 }
 
-/* ---- attributes -------------------------------------------------------------------------------------------------------------------- */
+/* ---- attributes -------------------------------------------------------------------------------------------------- */
 
 static void setattr_walked(struct wcall *w)
 {
@@ -308,7 +308,7 @@ int weft_utimens(struct weft *fs, struct weft_dir *at, const char *path, const s
 	return setattr_path(fs, at, path, &sa, flags);
 }
 
-/* ---- directories ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- directories ------------------------------------------------------------------------------------------------- */
 
 static void take_opendir(struct wcall *w, int err, const struct client_res *res)
 {
@@ -411,7 +411,7 @@ int weft_closedir(struct weft_dir *d)
 	return 0;
 }
 
-/* ---- extended attributes ----------------------------------------------------------------------------------------------------------------- */
+/* ---- extended attributes ----------------------------------------------------------------------------------------- */
 
 static void take_value(struct wcall *w, int err, const struct client_res *res)
 {
@@ -491,7 +491,7 @@ int weft_removexattr(struct weft *fs, struct weft_dir *at, const char *path, con
 	return (int)wcall_run(&w);
 }
 
-/* ---- the file system ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- the file system --------------------------------------------------------------------------------------------- */
 
 static void take_statfs(struct wcall *w, int err, const struct client_res *res)
 {
@@ -536,7 +536,7 @@ int weft_sync(struct weft *fs)
 	return (int)wcall_run(&w);
 }
 
-/* ---- layouts ------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- layouts ----------------------------------------------------------------------------------------------------- */
 
 static void take_layout(struct wcall *w, int err, const struct client_res *res)
 {

@@ -12,7 +12,7 @@
 
 static uint8_t scratch[4 << 20];
 
-/* ---- replies --------------------------------------------------------------------------------------------------------------------- */
+/* ---- replies ----------------------------------------------------------------------------------------------------- */
 
 /* Keeps the reply of a mutation in its slot, as a real target does. */
 static void answer(struct fc *fc, struct rpc_req *req, int err, const struct wp_enc *e)
@@ -44,7 +44,7 @@ static void answer_err(struct fc *fc, struct rpc_req *req, int err)
 	answer(fc, req, err, NULL);
 }
 
-/* ---- inodes -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- inodes ------------------------------------------------------------------------------------------------------ */
 
 static struct wp_time now_of(struct fc *fc)
 {
@@ -130,7 +130,7 @@ static void answer_entry(struct fc *fc, struct rpc_req *req, struct fc_inode *in
 	answer(fc, req, e.err, &e);
 }
 
-/* ---- requests ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- requests ---------------------------------------------------------------------------------------------------- */
 
 #define DECODE(name) wp_##name##_req_decode(req->body, req->hdr.body_len, scratch, sizeof(scratch), &m)
 
@@ -455,7 +455,7 @@ static void do_readdir(struct fc *fc, struct rpc_req *req)
 	answer(fc, req, e.err, &e);
 }
 
-/* ---- locks: only those for appending are real --------------------------------------------------------------------------------------- */
+/* ---- locks: only those for appending are real -------------------------------------------------------------------- */
 
 static void append_sized(struct osd_io *io)
 {
@@ -537,7 +537,7 @@ static void do_lock(struct fc *fc, struct rpc_req *req)
 	}
 }
 
-/* ---- sessions ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- sessions ---------------------------------------------------------------------------------------------------- */
 
 static void do_session(struct fc *fc, struct rpc_req *req)
 {
@@ -706,7 +706,7 @@ static void meta_request(void *ctx, struct rpc_req *req)
 	}
 }
 
-/* ---- management ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- management -------------------------------------------------------------------------------------------------- */
 
 static void send_map(struct fc *fc, struct rpc_req *req)
 {
@@ -755,7 +755,7 @@ static void mgmtd_request(void *ctx, struct rpc_req *req)
 	rpc_reply(req, &(struct rpc_reply){ .err = e.err, .body = e.p, .body_len = e.len });
 }
 
-/* ---- life ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------------------- */
 
 static void storage_up(struct fc *fc, unsigned i)
 {
@@ -847,6 +847,15 @@ static void node_down(struct fc *fc)
 	fc->busy = 0;
 }
 
+void fc_forget_slots(struct fc *fc)
+{
+	unsigned i;
+
+	for (i = 0; i < FC_SLOTS_MAX; i++)
+		free(fc->slots[i].body);
+	memset(fc->slots, 0, sizeof(fc->slots));
+}
+
 void fc_stop(struct fc *fc)
 {
 	unsigned i;
@@ -854,8 +863,7 @@ void fc_stop(struct fc *fc)
 	node_down(fc);
 	for (i = 0; i < FC_OSTS; i++)
 		fc->dev[i]->ops->close(fc->dev[i]);
-	for (i = 0; i < FC_SLOTS_MAX; i++)
-		free(fc->slots[i].body);
+	fc_forget_slots(fc);
 }
 
 static void restart(struct fc *fc)
@@ -877,10 +885,7 @@ void fc_meta_restart(struct fc *fc)
 
 void fc_evict(struct fc *fc)
 {
-	unsigned i;
-
-	for (i = 0; i < FC_SLOTS_MAX; i++)
-		fc->slots[i].xid = 0;
+	fc_forget_slots(fc);
 	fc->session += 100;
 	fc->client_id = 0;
 	restart(fc);
