@@ -15,7 +15,6 @@ on_small_disk() { # kind
 	else
 		mount -t tmpfs -o size=300m none "$T/small"
 	fi
-	IT_LOOPS+=("$T/small")
 	D=$T/small/c
 	it_up --storage 2
 	mkdir "$T/keep.$1" "$M/keep"
@@ -62,9 +61,8 @@ on_small_disk() { # kind
 	is "$(cat "$M/again.77")" 77 "small file"
 	it_healthy
 	it_down
-	wait
+	it_wait
 	umount "$T/small"
-	IT_LOOPS=()
 	rmdir "$T/small"
 }
 

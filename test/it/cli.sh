@@ -24,7 +24,6 @@ refused 'usage' "$WEFT" mount
 step "a full disk"
 mkdir "$T/full"
 mount -t tmpfs -o size=20m none "$T/full"
-IT_LOOPS+=("$T/full")
 refused 'full|space' "$WEFT" up --dir "$T/full/c" --no-mount
 
 step "a folder that cannot be made"

@@ -6,7 +6,7 @@ it_begin
 need ip
 
 A=weft-a-$$ B=weft-b-$$
-IT_NETNS=("$A" "$B")
+printf '%s\n' "$A" "$B" >"$T/.netns"
 ip netns add "$A" 2>/dev/null || skip "no network namespaces here"
 ip netns add "$B"
 ip -n "$A" link add veth0 type veth peer name veth0 netns "$B" || skip "no veth here"
@@ -35,7 +35,7 @@ port=$(jq -r '.daemons[] | select(.name == "mgmtd") | .tcp' "$D/cluster.json" | 
 mount_from() { # namespace, address of mgmtd, path
 	mkdir -p "$3"
 	sed "s,^mgmtd = .*,mgmtd = $2," "$D/weft.conf" >"$T/client.conf"
-	on "$1" "$WEFT" mount --config "$T/client.conf" --foreground "$3" >>"$T/mount.log" 2>&1 &
+	nsenter --net="/run/netns/$1" "$WEFT" mount --config "$T/client.conf" --foreground "$3" >>"$T/mount.log" 2>&1 &
 	IT_MOUNTS+=("$3")
 	eventually 30 mountpoint -q "$3"
 }
@@ -77,4 +77,4 @@ umount "$T/far"
 IT_MOUNTS=()
 it_logs_clean
 on "$A" "$WEFT" down --dir "$D" >>"$T/up.out"
-wait
+it_wait

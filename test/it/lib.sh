@@ -19,11 +19,18 @@ IT_NAME=$(basename "$0" .sh)
 IT_T0=$(date +%s%N)
 IT_STEP="start"
 IT_MOUNTS=()  # further mounts: paths
-IT_NETNS=()
-IT_LOOPS=()   # mounts of local file systems, unmounted last
+IT_JANITOR=
 T=
 
 say() { printf '# %6d ms  %s\n' $((($(date +%s%N) - IT_T0) / 1000000)) "$*"; }
+
+# Waits for the background jobs of the test.
+it_wait() {
+	local p
+	for p in $(jobs -p); do
+		[ "$p" = "$IT_JANITOR" ] || wait "$p" || true
+	done
+}
 
 # Begins a step, named in failures.
 step() {
@@ -87,6 +94,11 @@ it_begin() {
 	chmod 755 "$T"
 	D=$T/c
 	M=$T/mnt
+	: >"$T/.netns" # names of network namespaces to delete
+	set -m         # a process group of its own
+	it_janitor </dev/null >/dev/null 2>&1 &
+	IT_JANITOR=$!
+	set +m
 	trap it_exit EXIT
 	trap 'it_err $? $LINENO "$BASH_COMMAND"' ERR
 	trap 'exit 1' INT TERM HUP
@@ -159,51 +171,60 @@ it_end() {
 	done
 	IT_MOUNTS=()
 	it_down
-	wait
+	it_wait
 	it_logs_clean
 	say "passed"
 }
 
+# Ends what is left of a test: processes and mounts that belong to its folder, and its network namespaces.
+it_clean() {
+	local f m pid
+	[ -n "$T" ] && [ -d "$T" ] || return 0
+	if [ -f "$D/cluster.json" ]; then
+		timeout -k 1 40 "$WEFT" down --dir "$D" --force >/dev/null 2>&1
+	fi
+	for f in /proc/[0-9]*; do
+		case $(cat "$f/comm" 2>/dev/null) in
+		weft-*) tr '\0' ' ' <"$f/cmdline" 2>/dev/null | grep -qF " $T/" && kill -9 "${f#/proc/}" ;;
+		esac
+	done
+	for m in $(awk -v t="$T/" 'index($2, t) == 1 { print $2 }' /proc/self/mounts | sort -r); do
+		umount -l "$m"
+	done
+	while read -r f; do
+		ip netns del "$f"
+	done <"$T/.netns"
+	[ -n "${WEFT_KEEP:-}" ] || rm -rf --one-file-system "$T"
+} 2>/dev/null
+
+# Cleans when the test was killed before it could.
+it_janitor() {
+	trap '' TERM INT HUP PIPE
+	while kill -0 $$ 2>/dev/null; do sleep 1; done
+	set +Ee
+	trap - ERR EXIT
+	cd /
+	it_clean
+}
+
 it_exit() {
-	local rc=$? f m pid
+	local rc=$? f pid
 	trap - EXIT ERR
-	set +e
+	trap '' PIPE TERM INT HUP
+	set +Ee
 	cd /
 	if [ $rc -ne 0 ] && [ $rc -ne 77 ]; then
 		for f in "$D"/log/*.log "$T"/*.log; do
 			[ -s "$f" ] && printf -- '---- %s\n' "$f" && tail -n 12 "$f"
 		done >&2
 	fi
-	# Processes of the test by their own pid files only.
-	for m in "${IT_MOUNTS[@]}" "$M"; do
-		mountpoint -q "$m" 2>/dev/null && timeout 10 umount "$m" 2>/dev/null
+	for f in $(jobs -p); do
+		[ "$f" = "$IT_JANITOR" ] || kill "$f" 2>/dev/null
 	done
-	if [ -f "$D/cluster.json" ]; then
-		timeout 40 "$WEFT" down --dir "$D" --force >/dev/null 2>&1
-		for f in "$D"/run/*.pid; do
-			pid=$(cat "$f" 2>/dev/null)
-			case $(cat "/proc/$pid/comm" 2>/dev/null) in weft-*) kill -9 "$pid" ;; esac
-		done
-	fi
-	for pid in $(jobs -p); do
-		kill "$pid" 2>/dev/null
-	done
-	sleep 0.1
+	[ -n "${WEFT_KEEP:-}" ] && echo "# left in $T"
+	it_clean
 	for pid in $(jobs -p); do
 		kill -9 "$pid" 2>/dev/null
 	done
-	# Mounts of daemons that are dead now, and of local file systems.
-	for m in "${IT_MOUNTS[@]}" "$M" "${IT_LOOPS[@]}"; do
-		[ -n "$m" ] && grep -q " $m " /proc/self/mounts && umount -l "$m" 2>/dev/null
-	done
-	for f in "${IT_NETNS[@]}"; do
-		ip netns del "$f" 2>/dev/null
-	done
-	wait 2>/dev/null
-	if [ -n "${WEFT_KEEP:-}" ]; then
-		echo "# left in $T"
-	elif [ -n "$T" ]; then
-		rm -rf --one-file-system "$T"
-	fi
 	exit $rc
 }
