@@ -167,7 +167,9 @@ static void call_run(void *arg)
 /* Now, in a later task, or after a while. */
 static void call_start(struct call *c)
 {
-	switch (here->turn++ % 3) {
+	bool at_once = (c->name && !strcmp(c->name, MEMFS_FAST)) || (c->node && !strcmp(c->node->name, MEMFS_FAST));
+
+	switch (at_once ? 0 : here->turn++ % 3) {
 	case 0:
 		c->fn(c);
 		break;
