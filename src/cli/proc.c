@@ -46,20 +46,19 @@ static const char *program_of(const struct daemon *d)
 	return "weft-mount";
 }
 
-/* A pid may have been given to another process since: the program's name must fit. */
+/* A pid may have been given to another process since: the program's name must fit. A zombie that nobody collects is not running. */
 static bool is_program(pid_t pid, const char *program)
 {
-	cleanup_free char *path = xasprintf("/proc/%d/comm", (int)pid);
-	char comm[32] = "";
+	cleanup_free char *path = xasprintf("/proc/%d/stat", (int)pid);
+	char comm[16] = "", state = 'X';
 	FILE *f = fopen(path, "re");
+	int n;
 
 	if (!f)
 		return false;
-	if (!fgets(comm, sizeof(comm), f))
-		comm[0] = '\0';
+	n = fscanf(f, "%*d (%15[^)]) %c", comm, &state);
 	fclose(f);
-	comm[strcspn(comm, "\n")] = '\0';
-	return !strncmp(comm, program, 15);
+	return n == 2 && state != 'Z' && state != 'X' && !strncmp(comm, program, 15);
 }
 
 pid_t daemon_pid(const struct cluster *c, const struct daemon *d)

@@ -98,6 +98,20 @@ static int make_folder(const char *path, mode_t mode)
 	return cli_fail("cannot make the folder %s: %s", path, strerror(errno)), -errno;
 }
 
+/* With those above it. */
+static int make_path(const char *path)
+{
+	cleanup_free char *part = xstrdup(path);
+
+	for (char *p = strchr(part + 1, '/'); p; p = strchr(p + 1, '/')) {
+		*p = '\0';
+		if (mkdir(part, 0755) < 0 && errno != EEXIST)
+			return cli_fail("cannot make the folder %s: %s", part, strerror(errno)), -errno;
+		*p = '/';
+	}
+	return make_folder(path, 0755);
+}
+
 static int write_config(const struct cluster *c)
 {
 	cleanup_free char *path = cluster_path(c, "weft.conf");
@@ -145,7 +159,7 @@ static int create_cluster(const char *dir, struct cluster *c)
 {
 	static const char *const folders[] = { "run", "log" };
 	char name[32];
-	int r = make_folder(dir, 0755);
+	int r = make_path(dir);
 
 	if (!r)
 		r = check_new(dir);
@@ -203,7 +217,7 @@ static int set_mount(struct cluster *c)
 
 	if (d && !opt_mount)
 		return 0;
-	if (make_folder(path, 0755) < 0)
+	if (make_path(path) < 0)
 		return -1;
 	real = realpath(path, NULL);
 	if (!real) /* a dead mount: its own path cannot be resolved, the parent's can */

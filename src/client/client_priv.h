@@ -291,8 +291,8 @@ struct io;
 struct settle;
 
 /*
- * One operation. Its life: op_new; op_meta (a metadata request, then meta_done) and io_start (object calls, then ios_done) in
- * any number; op_finish. Exactly one of these is outstanding at a time, so every operation is a chain of continuations.
+ * One operation. Its life: cl_op_new; cl_op_meta (a metadata request, then meta_done) and io_start (object calls, then ios_done) in
+ * any number; cl_op_finish. Exactly one of these is outstanding at a time, so every operation is a chain of continuations.
  */
 struct client_op {
 	uint32_t magic;
@@ -388,33 +388,33 @@ struct io {
 
 /* ---- op.c ------------------------------------------------------------------------------------------------------------------------ */
 
-struct client_op *op_new(struct client *c, client_cb *cb, void *arg);
-void op_cred(struct client_op *op, const struct client_cred *cred);
+struct client_op *cl_op_new(struct client *c, client_cb *cb, void *arg);
+void cl_op_cred(struct client_op *op, const struct client_cred *cred);
 /* The callback is called from the event loop. */
-void op_finish(struct client_op *op, int err);
-/* op_finish as a continuation of the right type. */
-void op_done(struct client_op *op, int err);
-void op_set_file(struct client_op *op, struct client_file *f);
-void op_set_grant(struct client_op *op, struct grant *g);
+void cl_op_finish(struct client_op *op, int err);
+/* cl_op_finish as a continuation of the right type. */
+void cl_op_done(struct client_op *op, int err);
+void cl_op_set_file(struct client_op *op, struct client_file *f);
+void cl_op_set_grant(struct client_op *op, struct grant *g);
 /* Calls next after delay; not while a call is out. */
-void op_pause(struct client_op *op, uint32_t delay_ms, void (*next)(struct client_op *op));
+void cl_op_pause(struct client_op *op, uint32_t delay_ms, void (*next)(struct client_op *op));
 /* May the operation start something new? If not, it has been finished. */
-bool op_going(struct client_op *op) must_check;
+bool cl_op_going(struct client_op *op) must_check;
 /* Ends the operation as soon as possible with err. */
-void op_abort(struct client_op *op, int err);
-void op_finish_task(void *arg);
-void op_run_finished(struct client *c);
-void op_pool_done(struct client *c);
+void cl_op_abort(struct client_op *op, int err);
+void cl_op_finish_task(void *arg);
+void cl_op_run_finished(struct client *c);
+void cl_op_pool_done(struct client *c);
 
 /* ---- meta.c ---------------------------------------------------------------------------------------------------------------------- */
 
 /* Sends op->req to the metadata target; next is called with 0, or the error; op->call has the reply. */
-void op_meta(struct client_op *op, const struct req_type *type, uint32_t target, void (*next)(struct client_op *op, int err));
+void cl_op_meta(struct client_op *op, const struct req_type *type, uint32_t target, void (*next)(struct client_op *op, int err));
 /* Decodes into the client's scratch memory, valid until the next decoding. */
 #define META_DECODE(op, name, ret)                                                                                            \
 	wp_##name##_rep_decode((op)->call.reply, (op)->call.reply_len, (op)->c->scratch, CLIENT_SCRATCH, ret)
-void mdt_submit_queue(struct mdt *t);
-void op_slot_put(struct client_op *op);
+void cl_mdt_submit_queue(struct mdt *t);
+void cl_op_slot_put(struct client_op *op);
 #define REQ_TYPES(X)                                                                                                          \
 	X(lookup, LOOKUP, true, false)                                                                                        \
 	X(getattr, GETATTR, false, false)                                                                                     \
@@ -448,82 +448,82 @@ void op_slot_put(struct client_op *op);
 	X(refresh_cap, REFRESH_CAP, false, false)                                                                             \
 	X(reclaim, RECLAIM, false, false)
 
-#define X(name, NAME, cred, mutates) extern const struct req_type req_##name;
+#define X(name, NAME, cred, mutates) extern const struct req_type cl_req_##name;
 REQ_TYPES(X)
 #undef X
 
 /* ---- map.c */
-void map_init(struct client *c);
+void cl_map_init(struct client *c);
 /* The map is new, or could not be fetched. */
-void start_map_ready(struct client *c, int err);
-void map_stop(struct client *c);
-void map_watch(struct client *c);
+void cl_start_map_ready(struct client *c, int err);
+void cl_map_stop(struct client *c);
+void cl_map_watch(struct client *c);
 
 /* ---- session.c, peers.c ------------------------------------------------------------------------------------------------------------- */
 
-struct mdt *mdt_get(struct client *c, uint32_t target);
-struct ost *ost_get(struct client *c, uint32_t target);
-void mdt_free(struct mdt *t);
-void mdts_free(struct client *c);
-void osts_free(struct client *c);
-void mdt_attach(void *arg, struct rpc_peer *peer, struct rpc_conn *conn);
-void mdt_detach_wait(struct mdt *t);
-void mdt_init_session(struct mdt *t);
+struct mdt *cl_mdt_get(struct client *c, uint32_t target);
+struct ost *cl_ost_get(struct client *c, uint32_t target);
+void cl_mdt_free(struct mdt *t);
+void cl_mdts_free(struct client *c);
+void cl_osts_free(struct client *c);
+void cl_mdt_attach(void *arg, struct rpc_peer *peer, struct rpc_conn *conn);
+void cl_mdt_detach_wait(struct mdt *t);
+void cl_mdt_init_session(struct mdt *t);
 /* Is the file's handle still known to the server, as far as we know? */
-bool file_stale(struct client_file *f);
+bool cl_file_stale(struct client_file *f);
 
 /* ---- file.c -------------------------------------------------------------------------------------------------------------------------- */
 
-struct grant *grant_new(const struct wp_layout *l, const struct wp_cap *cap);
-void grant_ref(struct grant *g);
-void grant_unref(struct grant *g);
+struct grant *cl_grant_new(const struct wp_layout *l, const struct wp_cap *cap);
+void cl_grant_ref(struct grant *g);
+void cl_grant_unref(struct grant *g);
 /* The file's grant with a reference; NULL: it has none. */
-struct grant *file_grant(struct client_file *f);
-struct client_inode *inode_get(struct client_mount *m, const struct wp_fid *fid);
-void inode_put(struct client_inode *in);
-void inodes_free(struct client_mount *m);
-void inode_heard_size(struct client_inode *in, uint64_t size);
-struct obj_state *inode_obj(struct client_inode *in, const struct grant *g, uint32_t index);
-void inode_mark_clean(struct client_inode *in, struct obj_state *o);
+struct grant *cl_file_grant(struct client_file *f);
+struct client_inode *cl_inode_get(struct client_mount *m, const struct wp_fid *fid);
+void cl_inode_put(struct client_inode *in);
+void cl_inodes_free(struct client_mount *m);
+void cl_inode_heard_size(struct client_inode *in, uint64_t size);
+struct obj_state *cl_inode_obj(struct client_inode *in, const struct grant *g, uint32_t index);
+void cl_inode_mark_clean(struct client_inode *in, struct obj_state *o);
 /* A write, allocation or the like of the file succeeded on one object. */
-void file_wrote(struct client_file *f, const struct grant *g, const struct io *io);
+void cl_file_wrote(struct client_file *f, const struct grant *g, const struct io *io);
 /* Nothing is known of the file's objects any more: no hints. */
-void file_unknown(struct client_file *f);
+void cl_file_unknown(struct client_file *f);
 /* What a sole writer knows; false: not enough for a hint. */
-bool file_get_hint(struct client_file *f, struct wp_data_hint *h);
+bool cl_file_get_hint(struct client_file *f, struct wp_data_hint *h);
 
 /* ---- io.c ------------------------------------------------------------------------------------------------------------------------------ */
 
 /* Starts a round of object calls: pump is called now and after each call, done (also with op->io_err) when none is left. */
-void op_ios(struct client_op *op, void (*pump)(struct client_op *op), void (*io_done)(struct client_op *op, struct io *io),
+void cl_op_ios(struct client_op *op, void (*pump)(struct client_op *op), void (*io_done)(struct client_op *op, struct io *io),
 	    void (*done)(struct client_op *op));
-bool op_ios_room(const struct client_op *op);
-/* A call to one object of op->grant; starts with io_go. */
-struct io *io_new(struct client_op *op, uint16_t what, uint32_t component, uint32_t stripe);
+bool cl_op_ios_room(const struct client_op *op);
+/* A call to one object of op->grant; starts with cl_io_go. */
+struct io *cl_io_new(struct client_op *op, uint16_t what, uint32_t component, uint32_t stripe);
 /* A call to a target as a whole. */
-struct io *io_new_target(struct client_op *op, uint16_t what, uint32_t target);
-void io_go(struct io *io);
-void io_free(struct io *io);
-void ios_free_kept(struct client_op *op);
-void ios_abort(struct client_op *op);
-uint32_t grant_obj_index(const struct grant *g, uint32_t component, uint32_t stripe);
-void io_pool_done(struct client *c);
+struct io *cl_io_new_target(struct client_op *op, uint16_t what, uint32_t target);
+void cl_io_go(struct io *io);
+void cl_io_free(struct io *io);
+void cl_ios_free_kept(struct client_op *op);
+void cl_ios_abort(struct client_op *op);
+uint32_t cl_grant_obj_index(const struct grant *g, uint32_t component, uint32_t stripe);
+void cl_io_pool_done(struct client *c);
 
 /* ---- names.c, inode.c */
 
 /* Continuation for replies that are an entry: decodes, settles, finishes. */
-void op_entry_done(struct client_op *op, int err);
+void cl_op_entry_done(struct client_op *op, int err);
 /* Bound of an encoded layout. */
-uint32_t layout_bound(const struct wp_layout *l);
+uint32_t cl_layout_bound(const struct wp_layout *l);
 
 /* ---- copy.c */
 
 /* COLLAPSE_RANGE and INSERT_RANGE of op->file, op->offset, op->length. */
-void move_range(struct client_op *op, bool insert);
+void cl_move_range(struct client_op *op, bool insert);
 
 /* ---- settle.c -------------------------------------------------------------------------------------------------------------------------- */
 
 /* Brings size, mtime and blocks of *e (decoded, scratch memory) into op->res.attr up to date; then next. */
-void op_settle(struct client_op *op, const struct wp_entry *e, void (*next)(struct client_op *op, int err));
+void cl_op_settle(struct client_op *op, const struct wp_entry *e, void (*next)(struct client_op *op, int err));
 
 #endif

@@ -42,7 +42,7 @@ static void move_end(struct move *mv, int err)
 
 	op->res.n = mv->moved;
 	move_free(mv);
-	op_finish(op, err);
+	cl_op_finish(op, err);
 }
 
 static struct move *move_new(struct client_op *op, struct client_file *in, struct client_file *out)
@@ -136,15 +136,15 @@ static void copy_done(struct move *mv, int err)
 struct client_op *client_copy_range(struct client *c, struct client_file *in, uint64_t off_in, struct client_file *out,
 				    uint64_t off_out, uint64_t length, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 	struct move *mv;
 
 	if (length > WEFT_FILE_SIZE_MAX || off_in > WEFT_FILE_SIZE_MAX - length || off_out > WEFT_FILE_SIZE_MAX - length) {
-		op_finish(op, -EOVERFLOW);
+		cl_op_finish(op, -EOVERFLOW);
 		return op;
 	}
 	if (wp_fid_eq(&in->inode->fid, &out->inode->fid) && off_in < off_out + length && off_out < off_in + length) {
-		op_finish(op, -EINVAL);
+		cl_op_finish(op, -EINVAL);
 		return op;
 	}
 	mv = move_new(op, in, out);
@@ -208,16 +208,16 @@ static void range_sized(void *arg, int err, const struct client_res *res)
 	move_next(mv);
 }
 
-void move_range(struct client_op *op, bool insert)
+void cl_move_range(struct client_op *op, bool insert)
 {
 	struct move *mv;
 
 	if (op->offset % RANGE_ALIGN || op->length % RANGE_ALIGN) {
-		op_finish(op, -EINVAL);
+		cl_op_finish(op, -EINVAL);
 		return;
 	}
 	if (!(op->file->flags & WP_OPEN_READ)) {
-		op_finish(op, -EBADF);
+		cl_op_finish(op, -EBADF);
 		return;
 	}
 	mv = move_new(op, op->file, op->file);

@@ -13,7 +13,7 @@
 
 /* ---- grants ------------------------------------------------------------------------------------------------------------------------ */
 
-struct grant *grant_new(const struct wp_layout *l, const struct wp_cap *cap)
+struct grant *cl_grant_new(const struct wp_layout *l, const struct wp_cap *cap)
 {
 	size_t size = sizeof(struct grant) + l->components_n * sizeof(struct wp_component);
 	uint32_t i, targets = 0;
@@ -45,25 +45,25 @@ struct grant *grant_new(const struct wp_layout *l, const struct wp_cap *cap)
 	return g;
 }
 
-void grant_ref(struct grant *g)
+void cl_grant_ref(struct grant *g)
 {
 	atomic_fetch_add_explicit(&g->refs, 1, memory_order_relaxed);
 }
 
-void grant_unref(struct grant *g)
+void cl_grant_unref(struct grant *g)
 {
 	if (atomic_fetch_sub_explicit(&g->refs, 1, memory_order_acq_rel) == 1)
 		free(g);
 }
 
-struct grant *file_grant(struct client_file *f)
+struct grant *cl_file_grant(struct client_file *f)
 {
 	struct grant *g;
 
 	pthread_mutex_lock(&f->inode->lock);
 	g = f->grant;
 	if (g)
-		grant_ref(g);
+		cl_grant_ref(g);
 	pthread_mutex_unlock(&f->inode->lock);
 	return g;
 }
@@ -88,7 +88,7 @@ static void inode_free(struct client_mount *m, struct client_inode *in)
 	free(in);
 }
 
-struct client_inode *inode_get(struct client_mount *m, const struct wp_fid *fid)
+struct client_inode *cl_inode_get(struct client_mount *m, const struct wp_fid *fid)
 {
 	uint64_t hash = fid_hash(fid);
 	struct client_inode *in;
@@ -119,7 +119,7 @@ struct client_inode *inode_get(struct client_mount *m, const struct wp_fid *fid)
 	return in;
 }
 
-void inode_put(struct client_inode *in)
+void cl_inode_put(struct client_inode *in)
 {
 	struct client_mount *m = in->m;
 
@@ -141,7 +141,7 @@ void inode_put(struct client_inode *in)
 }
 
 /* The last reactor has gone: nothing is open any more. */
-void inodes_free(struct client_mount *m)
+void cl_inodes_free(struct client_mount *m)
 {
 	struct client_file *f;
 
@@ -155,7 +155,7 @@ void inodes_free(struct client_mount *m)
 		inode_free(m, list_first(&m->dirty, struct client_inode, lru));
 }
 
-void inode_heard_size(struct client_inode *in, uint64_t size)
+void cl_inode_heard_size(struct client_inode *in, uint64_t size)
 {
 	pthread_mutex_lock(&in->lock);
 	in->known_size = size;
@@ -163,7 +163,7 @@ void inode_heard_size(struct client_inode *in, uint64_t size)
 }
 
 /* With the inode locked. */
-struct obj_state *inode_obj(struct client_inode *in, const struct grant *g, uint32_t index)
+struct obj_state *cl_inode_obj(struct client_inode *in, const struct grant *g, uint32_t index)
 {
 	if (in->objs_n != g->objs_n) {
 		/* First use, or another layout: files with data keep theirs. */
@@ -176,7 +176,7 @@ struct obj_state *inode_obj(struct client_inode *in, const struct grant *g, uint
 }
 
 /* With the inode locked. */
-void inode_mark_clean(struct client_inode *in, struct obj_state *o)
+void cl_inode_mark_clean(struct client_inode *in, struct obj_state *o)
 {
 	if (!o->dirty)
 		return;
@@ -207,7 +207,7 @@ static void ost_wrote(struct ost *o, const struct io *io, bool stable)
 	o->dirty = true;
 }
 
-void file_wrote(struct client_file *f, const struct grant *g, const struct io *io)
+void cl_file_wrote(struct client_file *f, const struct grant *g, const struct io *io)
 {
 	struct client_inode *in = f->inode;
 	const struct wp_component *c = &g->layout.components[io->obj.component];
@@ -217,7 +217,7 @@ void file_wrote(struct client_file *f, const struct grant *g, const struct io *i
 
 	ost_wrote(io->ost, io, stable);
 	pthread_mutex_lock(&in->lock);
-	o = inode_obj(in, g, io->obj_index);
+	o = cl_inode_obj(in, g, io->obj_index);
 	f->wrote = true;
 	/* Replies come in any order: the object's newest state counts. */
 	if (io->stat.version >= o->version) {
@@ -240,7 +240,7 @@ void file_wrote(struct client_file *f, const struct grant *g, const struct io *i
 	pthread_mutex_unlock(&in->lock);
 }
 
-void file_unknown(struct client_file *f)
+void cl_file_unknown(struct client_file *f)
 {
 	pthread_mutex_lock(&f->inode->lock);
 	f->inode->complete = false;
@@ -271,7 +271,7 @@ static bool file_hint(const struct client_file *f, struct wp_data_hint *h)
 	return true;
 }
 
-bool file_get_hint(struct client_file *f, struct wp_data_hint *h)
+bool cl_file_get_hint(struct client_file *f, struct wp_data_hint *h)
 {
 	bool ok;
 
@@ -321,11 +321,11 @@ static struct client_file *file_new(struct client_op *op, const struct wp_entry 
 	f->flags = flags;
 	f->session = op->mdt->s;
 	f->session_gen = op->session_gen;
-	f->inode = inode_get(m, &e->attr.fid);
+	f->inode = cl_inode_get(m, &e->attr.fid);
 	f->suid = (e->attr.mode & 06000) != 0;
 	inode_opened(f->inode, &e->attr, created);
 	if ((e->has & both) == both && !stripe_check(&e->layout, false))
-		f->grant = grant_new(&e->layout, &e->cap);
+		f->grant = cl_grant_new(&e->layout, &e->cap);
 	pthread_mutex_lock(&m->lock);
 	list_append(&m->files, &f->link);
 	f->registered = true;
@@ -355,8 +355,8 @@ void client_file_unref(struct client_file *f)
 		return;
 	file_unregister(f);
 	if (f->grant)
-		grant_unref(f->grant);
-	inode_put(f->inode);
+		cl_grant_unref(f->grant);
+	cl_inode_put(f->inode);
 	OBJ_FINI(f);
 	free(f);
 }
@@ -371,8 +371,8 @@ static void opened_settled(struct client_op *op, int err)
 	struct client_file *f = op->res.file;
 
 	if (!err && f)
-		inode_heard_size(f->inode, op->res.attr.size);
-	op_finish(op, err);
+		cl_inode_heard_size(f->inode, op->res.attr.size);
+	cl_op_finish(op, err);
 }
 
 /* Only new files, and those opened by create, need exact attributes; opening leaves sizes to getattr. */
@@ -382,10 +382,10 @@ static void opened_entry(struct client_op *op)
 	struct grant *g;
 
 	if (!(e.attr.flags & WP_ATTR_UNSETTLED) || !op->open_settle) {
-		op_finish(op, 0);
+		cl_op_finish(op, 0);
 		return;
 	}
-	g = file_grant(op->res.file);
+	g = cl_file_grant(op->res.file);
 	if (!g) {
 		opened_settled(op, -EIO);
 		return;
@@ -393,8 +393,8 @@ static void opened_entry(struct client_op *op)
 	e.layout = g->layout;
 	e.cap = g->cap;
 	e.has = WP_ENTRY_HAS_LAYOUT | WP_ENTRY_HAS_CAP;
-	op_settle(op, &e, opened_settled);
-	grant_unref(g);
+	cl_op_settle(op, &e, opened_settled);
+	cl_grant_unref(g);
 }
 
 static void reopened(struct client_op *op, int err)
@@ -424,7 +424,7 @@ static void open_check_epoch(struct client_op *op)
 	op->reopen = (struct wp_open_ref){ .fid = f->inode->fid, .handle = f->handle, .flags = f->flags };
 	op->req.reclaim = (struct wp_reclaim_req){ .opens = &op->reopen, .opens_n = 1, .done = 1 };
 	op->body_max = 128;
-	op_meta(op, &req_reclaim, op->target, reopened);
+	cl_op_meta(op, &cl_req_reclaim, op->target, reopened);
 }
 
 static void open_done(struct client_op *op, int err)
@@ -435,24 +435,24 @@ static void open_done(struct client_op *op, int err)
 	if (!err)
 		err = META_DECODE(op, open, &rep);
 	if (err) {
-		op_finish(op, err);
+		cl_op_finish(op, err);
 		return;
 	}
 	op->res.attr = rep.entry.attr;
 	op->res.file = file_new(op, &rep.entry, req.handle, req.flags, false);
 	if (req.flags & WP_OPEN_TRUNC)
-		file_unknown(op->res.file);
+		cl_file_unknown(op->res.file);
 	open_check_epoch(op);
 }
 
 struct client_op *client_open(struct client *c, const struct client_cred *cred, const struct wp_fid *fid, uint32_t flags,
 			      client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
-	op_cred(op, cred);
+	cl_op_cred(op, cred);
 	op->req.open = (struct wp_open_req){ .fid = *fid, .flags = flags, .handle = atomic_fetch_add(&c->m->next_handle, 1) };
-	op_meta(op, &req_open, wp_fid_mdt(fid), open_done);
+	cl_op_meta(op, &cl_req_open, wp_fid_mdt(fid), open_done);
 	return op;
 }
 
@@ -464,7 +464,7 @@ static void create_done(struct client_op *op, int err)
 	if (!err)
 		err = META_DECODE(op, create, &rep);
 	if (err) {
-		op_finish(op, err);
+		cl_op_finish(op, err);
 		return;
 	}
 	op->res.attr = rep.entry.attr;
@@ -472,7 +472,7 @@ static void create_done(struct client_op *op, int err)
 	op->open_settle = !rep.created;
 	op->res.file = file_new(op, &rep.entry, req.handle, req.flags & ~(uint32_t)(WP_OPEN_CREATE | WP_OPEN_EXCL), rep.created);
 	if (!rep.created && (req.flags & WP_OPEN_TRUNC))
-		file_unknown(op->res.file);
+		cl_file_unknown(op->res.file);
 	if (rep.created)
 		op->res.attr.flags &= ~(uint32_t)WP_ATTR_UNSETTLED;
 	open_check_epoch(op);
@@ -481,10 +481,10 @@ static void create_done(struct client_op *op, int err)
 struct client_op *client_create(struct client *c, const struct client_cred *cred, const struct wp_fid *parent, struct wp_str name,
 				uint32_t mode, uint32_t umask, uint32_t flags, const struct wp_layout *layout, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 	struct wp_create_req *r = &op->req.create;
 
-	op_cred(op, cred);
+	cl_op_cred(op, cred);
 	*r = (struct wp_create_req){
 		.parent = *parent, .name = name, .mode = mode, .umask = umask, .flags = flags | WP_OPEN_CREATE,
 		.handle = atomic_fetch_add(&c->m->next_handle, 1),
@@ -492,10 +492,10 @@ struct client_op *client_create(struct client *c, const struct client_cred *cred
 	if (layout) {
 		r->layout = *layout;
 		r->has |= WP_CREATE_REQ_HAS_LAYOUT;
-		op->body_max = layout_bound(layout);
+		op->body_max = cl_layout_bound(layout);
 	}
 	op->body_max += name.len;
-	op_meta(op, &req_create, wp_fid_mdt(parent), create_done);
+	cl_op_meta(op, &cl_req_create, wp_fid_mdt(parent), create_done);
 	return op;
 }
 
@@ -512,25 +512,25 @@ static void release_done(struct client_op *op, int err)
 	/* A handle that a lost session took with it is closed as well. */
 	if (err == -WEFT_ENOSESSION || err == -ESTALE)
 		err = 0;
-	op_finish(op, lost ? lost : err);
+	cl_op_finish(op, lost ? lost : err);
 }
 
 struct client_op *client_release(struct client *c, struct client_file *f, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 	struct wp_close_req *r = &op->req.close;
 
 	OBJ_CHECK(f, FILE_MAGIC);
 	op->flags |= OP_INTERNAL; /* closing is allowed when the mount ends */
 	op->file = f;		  /* takes over the caller's reference */
 	file_unregister(f);
-	if (file_stale(f)) {
+	if (cl_file_stale(f)) {
 		release_done(op, 0);
 		return op;
 	}
 	*r = (struct wp_close_req){ .fid = f->inode->fid, .handle = f->handle, .wrote = f->wrote };
-	if (file_get_hint(f, &r->hint))
+	if (cl_file_get_hint(f, &r->hint))
 		r->has |= WP_CLOSE_REQ_HAS_HINT;
-	op_meta(op, &req_close, wp_fid_mdt(&f->inode->fid), release_done);
+	cl_op_meta(op, &cl_req_close, wp_fid_mdt(&f->inode->fid), release_done);
 	return op;
 }

@@ -4,10 +4,10 @@
 
 struct client_op *client_getattr(struct client *c, const struct wp_fid *fid, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
 	op->req.getattr = (struct wp_getattr_req){ .fid = *fid };
-	op_meta(op, &req_getattr, wp_fid_mdt(fid), op_entry_done);
+	cl_op_meta(op, &cl_req_getattr, wp_fid_mdt(fid), cl_op_entry_done);
 	return op;
 }
 
@@ -16,50 +16,50 @@ static void setattr_done(struct client_op *op, int err)
 	const struct wp_setattr_req *r = &op->req.setattr;
 
 	if (!err && op->file && (r->valid & WP_SETATTR_SIZE))
-		inode_heard_size(op->file->inode, r->size);
-	op_entry_done(op, err);
+		cl_inode_heard_size(op->file->inode, r->size);
+	cl_op_entry_done(op, err);
 }
 
 struct client_op *client_setattr(struct client *c, const struct client_cred *cred, const struct wp_fid *fid,
 				 struct client_file *file, const struct client_setattr *sa, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 	struct wp_setattr_req *r = &op->req.setattr;
 
-	op_cred(op, cred);
+	cl_op_cred(op, cred);
 	*r = (struct wp_setattr_req){
 		.fid = *fid, .valid = sa->valid, .mode = sa->mode, .uid = sa->uid, .gid = sa->gid, .size = sa->size,
 		.atime = sa->atime, .mtime = sa->mtime, .ctime = sa->ctime, .project = sa->project,
 	};
 	if (file) {
-		op_set_file(op, file);
+		cl_op_set_file(op, file);
 		r->handle = file->handle;
-		if (file_stale(file)) {
-			op_finish(op, -ESTALE);
+		if (cl_file_stale(file)) {
+			cl_op_finish(op, -ESTALE);
 			return op;
 		}
 		if (r->valid & WP_SETATTR_SIZE) {
 			r->valid |= WP_SETATTR_HANDLE_SIZE;
-			file_unknown(file); /* objects change without telling us */
-		} else if (file_get_hint(file, &r->hint)) {
+			cl_file_unknown(file); /* objects change without telling us */
+		} else if (cl_file_get_hint(file, &r->hint)) {
 			r->has |= WP_SETATTR_REQ_HAS_HINT;
 		}
 	}
 	if ((r->valid & WP_SETATTR_SIZE) && r->size > WEFT_FILE_SIZE_MAX)
-		op_finish(op, -EFBIG);
+		cl_op_finish(op, -EFBIG);
 	else
-		op_meta(op, &req_setattr, wp_fid_mdt(fid), setattr_done);
+		cl_op_meta(op, &cl_req_setattr, wp_fid_mdt(fid), setattr_done);
 	return op;
 }
 
 struct client_op *client_access(struct client *c, const struct client_cred *cred, const struct wp_fid *fid, uint32_t mask,
 				client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
-	op_cred(op, cred);
+	cl_op_cred(op, cred);
 	op->req.access = (struct wp_access_req){ .fid = *fid, .mask = mask };
-	op_meta(op, &req_access, wp_fid_mdt(fid), op_done);
+	cl_op_meta(op, &cl_req_access, wp_fid_mdt(fid), cl_op_done);
 	return op;
 }
 
@@ -69,7 +69,7 @@ static bool xattr_name_fits(struct client_op *op, struct wp_str name)
 {
 	if (name.len && name.len <= WP_XATTR_NAME_MAX)
 		return true;
-	op_finish(op, -ERANGE);
+	cl_op_finish(op, -ERANGE);
 	return false;
 }
 
@@ -83,19 +83,19 @@ static void getxattr_done(struct client_op *op, int err)
 		op->res.data = rep.value.p;
 		op->res.len = rep.value.len;
 	}
-	op_finish(op, err);
+	cl_op_finish(op, err);
 }
 
 struct client_op *client_getxattr(struct client *c, const struct client_cred *cred, const struct wp_fid *fid, struct wp_str name,
 				  client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
-	op_cred(op, cred);
+	cl_op_cred(op, cred);
 	op->req.getxattr = (struct wp_getxattr_req){ .fid = *fid, .name = name };
 	op->body_max = name.len;
 	if (xattr_name_fits(op, name))
-		op_meta(op, &req_getxattr, wp_fid_mdt(fid), getxattr_done);
+		cl_op_meta(op, &cl_req_getxattr, wp_fid_mdt(fid), getxattr_done);
 	return op;
 }
 
@@ -109,28 +109,28 @@ static void listxattr_done(struct client_op *op, int err)
 		op->res.data = rep.names.p;
 		op->res.len = rep.names.len;
 	}
-	op_finish(op, err);
+	cl_op_finish(op, err);
 }
 
 struct client_op *client_listxattr(struct client *c, const struct client_cred *cred, const struct wp_fid *fid, client_cb *cb,
 				   void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
-	op_cred(op, cred);
+	cl_op_cred(op, cred);
 	op->req.listxattr = (struct wp_listxattr_req){ .fid = *fid };
-	op_meta(op, &req_listxattr, wp_fid_mdt(fid), listxattr_done);
+	cl_op_meta(op, &cl_req_listxattr, wp_fid_mdt(fid), listxattr_done);
 	return op;
 }
 
 struct client_op *client_setxattr(struct client *c, const struct client_cred *cred, const struct wp_fid *fid, struct wp_str name,
 				  const void *value, size_t len, uint32_t flags, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
-	op_cred(op, cred);
+	cl_op_cred(op, cred);
 	if (len > WP_XATTR_VALUE_MAX) {
-		op_finish(op, -E2BIG);
+		cl_op_finish(op, -E2BIG);
 		return op;
 	}
 	op->req.setxattr = (struct wp_setxattr_req){
@@ -138,20 +138,20 @@ struct client_op *client_setxattr(struct client *c, const struct client_cred *cr
 	};
 	op->body_max = name.len + (uint32_t)len;
 	if (xattr_name_fits(op, name))
-		op_meta(op, &req_setxattr, wp_fid_mdt(fid), op_done);
+		cl_op_meta(op, &cl_req_setxattr, wp_fid_mdt(fid), cl_op_done);
 	return op;
 }
 
 struct client_op *client_removexattr(struct client *c, const struct client_cred *cred, const struct wp_fid *fid,
 				     struct wp_str name, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
-	op_cred(op, cred);
+	cl_op_cred(op, cred);
 	op->req.removexattr = (struct wp_removexattr_req){ .fid = *fid, .name = name };
 	op->body_max = name.len;
 	if (xattr_name_fits(op, name))
-		op_meta(op, &req_removexattr, wp_fid_mdt(fid), op_done);
+		cl_op_meta(op, &cl_req_removexattr, wp_fid_mdt(fid), cl_op_done);
 	return op;
 }
 
@@ -168,19 +168,19 @@ static void get_layout_done(struct client_op *op, int err)
 		if (rep.entry.has & WP_ENTRY_HAS_LAYOUT)
 			op->res.layout = &rep.entry.layout;
 	}
-	op_finish(op, err); /* rep must outlive the callback: it is called from inside */
+	cl_op_finish(op, err); /* rep must outlive the callback: it is called from inside */
 }
 
 struct client_op *client_get_layout(struct client *c, const struct wp_fid *fid, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
 	op->req.getattr = (struct wp_getattr_req){ .fid = *fid, .flags = 1 };
-	op_meta(op, &req_getattr, wp_fid_mdt(fid), get_layout_done);
+	cl_op_meta(op, &cl_req_getattr, wp_fid_mdt(fid), get_layout_done);
 	return op;
 }
 
-uint32_t layout_bound(const struct wp_layout *l)
+uint32_t cl_layout_bound(const struct wp_layout *l)
 {
 	uint32_t i, n = 64;
 
@@ -192,12 +192,12 @@ uint32_t layout_bound(const struct wp_layout *l)
 struct client_op *client_set_layout(struct client *c, const struct client_cred *cred, const struct wp_fid *fid,
 				    const struct wp_layout *layout, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
-	op_cred(op, cred);
+	cl_op_cred(op, cred);
 	op->req.set_layout = (struct wp_set_layout_req){ .fid = *fid, .layout = *layout };
-	op->body_max = layout_bound(layout);
-	op_meta(op, &req_set_layout, wp_fid_mdt(fid), op_entry_done);
+	op->body_max = cl_layout_bound(layout);
+	cl_op_meta(op, &cl_req_set_layout, wp_fid_mdt(fid), cl_op_entry_done);
 	return op;
 }
 
@@ -207,14 +207,14 @@ static void statfs_done(struct client_op *op, int err)
 {
 	if (!err)
 		err = META_DECODE(op, statfs, &op->res.statfs);
-	op_finish(op, err);
+	cl_op_finish(op, err);
 }
 
 struct client_op *client_statfs(struct client *c, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
 	op->req.statfs = (struct wp_statfs_req){ 0 };
-	op_meta(op, &req_statfs, wp_fid_mdt(&WP_FID_ROOT), statfs_done);
+	cl_op_meta(op, &cl_req_statfs, wp_fid_mdt(&WP_FID_ROOT), statfs_done);
 	return op;
 }

@@ -2,7 +2,7 @@
 /*
  * Calls to objects: rounds of parallel calls of one operation, checksums both ways, capabilities that expire.
  *
- * A round (op_ios) has up to CLIENT_IO_WINDOW calls out. Damaged payloads are sent or read again, expired capabilities renewed
+ * A round (cl_op_ios) has up to CLIENT_IO_WINDOW calls out. Damaged payloads are sent or read again, expired capabilities renewed
  * through the file's handle; any other error ends the round once everything that is out has come back.
  */
 #include "base/crc.h"
@@ -12,7 +12,7 @@ static void io_send(struct io *io);
 
 /* ---- pool -------------------------------------------------------------------------------------------------------------------------- */
 
-uint32_t grant_obj_index(const struct grant *g, uint32_t component, uint32_t stripe)
+uint32_t cl_grant_obj_index(const struct grant *g, uint32_t component, uint32_t stripe)
 {
 	uint32_t i, n = stripe;
 
@@ -21,7 +21,7 @@ uint32_t grant_obj_index(const struct grant *g, uint32_t component, uint32_t str
 	return n;
 }
 
-struct io *io_new_target(struct client_op *op, uint16_t what, uint32_t target)
+struct io *cl_io_new_target(struct client_op *op, uint16_t what, uint32_t target)
 {
 	struct client *c = op->c;
 	struct io *io = list_pop(&c->free_ios, struct io, link);
@@ -39,16 +39,16 @@ struct io *io_new_target(struct client_op *op, uint16_t what, uint32_t target)
 	return io;
 }
 
-struct io *io_new(struct client_op *op, uint16_t what, uint32_t component, uint32_t stripe)
+struct io *cl_io_new(struct client_op *op, uint16_t what, uint32_t component, uint32_t stripe)
 {
-	struct io *io = io_new_target(op, what, op->grant->layout.components[component].targets[stripe]);
+	struct io *io = cl_io_new_target(op, what, op->grant->layout.components[component].targets[stripe]);
 
 	io->obj = (struct wp_objid){ .fid = op->grant->cap.fid, .component = (uint16_t)component, .stripe = stripe };
-	io->obj_index = grant_obj_index(op->grant, component, stripe);
+	io->obj_index = cl_grant_obj_index(op->grant, component, stripe);
 	return io;
 }
 
-void io_free(struct io *io)
+void cl_io_free(struct io *io)
 {
 	struct client *c = io->op->c;
 
@@ -62,7 +62,7 @@ void io_free(struct io *io)
 	}
 }
 
-void io_pool_done(struct client *c)
+void cl_io_pool_done(struct client *c)
 {
 	struct io *io;
 
@@ -71,23 +71,23 @@ void io_pool_done(struct client *c)
 	c->free_ios_n = 0;
 }
 
-void ios_free_kept(struct client_op *op)
+void cl_ios_free_kept(struct client_op *op)
 {
 	list_splice(&op->ios_kept, &op->ios_redo);
 	while (!list_empty(&op->ios_kept))
-		io_free(list_first(&op->ios_kept, struct io, link));
+		cl_io_free(list_first(&op->ios_kept, struct io, link));
 }
 
 /* ---- rounds ------------------------------------------------------------------------------------------------------------------------ */
 
-bool op_ios_room(const struct client_op *op)
+bool cl_op_ios_room(const struct client_op *op)
 {
 	return !op->io_err && !op->abort_err && !op->refresh && op->ios_pending < CLIENT_IO_WINDOW;
 }
 
 static void round_step(struct client_op *op)
 {
-	if (op_ios_room(op))
+	if (cl_op_ios_room(op))
 		op->ios_pump(op);
 	if (op->ios_pending)
 		return;
@@ -96,10 +96,10 @@ static void round_step(struct client_op *op)
 	op->ios_done(op);
 }
 
-void op_ios(struct client_op *op, void (*pump)(struct client_op *op), void (*io_done)(struct client_op *op, struct io *io),
+void cl_op_ios(struct client_op *op, void (*pump)(struct client_op *op), void (*io_done)(struct client_op *op, struct io *io),
 	    void (*done)(struct client_op *op))
 {
-	if (!op_going(op))
+	if (!cl_op_going(op))
 		return;
 	op->ios_pump = pump;
 	op->io_done = io_done;
@@ -117,14 +117,14 @@ static void io_ended(struct io *io, int err)
 	if (err) {
 		if (!op->io_err)
 			op->io_err = op->abort_err ? op->abort_err : err;
-		io_free(io);
+		cl_io_free(io);
 	} else {
 		op->io_done(op, io);
 	}
 	round_step(op);
 }
 
-void ios_abort(struct client_op *op)
+void cl_ios_abort(struct client_op *op)
 {
 	struct io *io, *tmp;
 
@@ -132,7 +132,7 @@ void ios_abort(struct client_op *op)
 		/* Calls have ended with the node; only what waited for a capability is left. */
 		list_each_safe(io, tmp, &op->ios_stalled, link) {
 			op->ios_pending--;
-			io_free(io);
+			cl_io_free(io);
 		}
 		if (op->refresh)
 			op->refresh->cb = NULL;
@@ -140,7 +140,7 @@ void ios_abort(struct client_op *op)
 		return;
 	}
 	if (op->refresh)
-		op_abort(op->refresh, op->abort_err);
+		cl_op_abort(op->refresh, op->abort_err);
 	list_each_safe(io, tmp, &op->ios, link)
 		rpc_call_cancel(&io->call);
 }
@@ -181,45 +181,45 @@ static void refresh_done(struct client_op *rop, int err)
 	if (!err && stripe_check(&rep.layout, false))
 		err = -EIO;
 	if (!err) {
-		g = grant_new(&rep.layout, &rep.cap);
+		g = cl_grant_new(&rep.layout, &rep.cap);
 		pthread_mutex_lock(&f->inode->lock);
 		if (f->grant)
-			grant_unref(f->grant);
-		grant_ref(g);
+			cl_grant_unref(f->grant);
+		cl_grant_ref(g);
 		f->grant = g;
 		pthread_mutex_unlock(&f->inode->lock);
-		op_set_grant(op, g);
+		cl_op_set_grant(op, g);
 	}
-	op_finish(rop, err == -WEFT_ENOSESSION ? -ESTALE : err);
+	cl_op_finish(rop, err == -WEFT_ENOSESSION ? -ESTALE : err);
 }
 
 /* Renews the capability of the operation's file, unless another operation has done so already. */
 static void io_stall(struct io *io)
 {
 	struct client_op *op = io->op, *rop;
-	struct grant *g = file_grant(op->file);
+	struct grant *g = cl_file_grant(op->file);
 
 	list_del(&io->link);
 	list_append(&op->ios_stalled, &io->link);
 	if (op->refresh) {
-		grant_unref(g);
+		cl_grant_unref(g);
 		return;
 	}
 	if (g != op->grant) {
-		op_set_grant(op, g);
+		cl_op_set_grant(op, g);
 		list_del(&io->link);
 		list_append(&op->ios, &io->link);
 		io_send(io);
 		return;
 	}
-	grant_unref(g);
-	rop = op_new(op->c, refresh_over, op);
+	cl_grant_unref(g);
+	rop = cl_op_new(op->c, refresh_over, op);
 	rop->flags |= OP_INTERNAL;
 	rop->deadline_ns = op->deadline_ns;
-	op_set_file(rop, op->file);
+	cl_op_set_file(rop, op->file);
 	rop->req.refresh_cap = (struct wp_refresh_cap_req){ .fid = op->file->inode->fid, .handle = op->file->handle };
 	op->refresh = rop;
-	op_meta(rop, &req_refresh_cap, wp_fid_mdt(&op->file->inode->fid), refresh_done);
+	cl_op_meta(rop, &cl_req_refresh_cap, wp_fid_mdt(&op->file->inode->fid), refresh_done);
 }
 
 /* ---- replies ------------------------------------------------------------------------------------------------------------------------- */
@@ -449,15 +449,15 @@ static void io_send(struct io *io)
 	rpc_call(io->ost->peer, &io->call);
 }
 
-void io_go(struct io *io)
+void cl_io_go(struct io *io)
 {
 	struct client_op *op = io->op;
 
-	io->ost = ost_get(op->c, io->target);
+	io->ost = cl_ost_get(op->c, io->target);
 	if (!io->ost) {
 		if (!op->io_err)
 			op->io_err = -EIO;
-		io_free(io);
+		cl_io_free(io);
 		return;
 	}
 	list_append(&op->ios, &io->link);

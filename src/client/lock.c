@@ -77,22 +77,22 @@ static void getlk_done(struct client_op *op, int err)
 		op->res.lock.end = rep.end;
 		op->res.lock.pid = rep.pid;
 	}
-	op_finish(op, err == -WEFT_ENOSESSION ? -ESTALE : err);
+	cl_op_finish(op, err == -WEFT_ENOSESSION ? -ESTALE : err);
 }
 
 static bool file_usable(struct client_op *op, struct client_file *f)
 {
 	OBJ_CHECK(f, FILE_MAGIC);
-	op_set_file(op, f);
-	if (!file_stale(f))
+	cl_op_set_file(op, f);
+	if (!cl_file_stale(f))
 		return true;
-	op_finish(op, -ESTALE);
+	cl_op_finish(op, -ESTALE);
 	return false;
 }
 
 struct client_op *client_getlk(struct client *c, struct client_file *f, const struct client_lock *l, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
 	if (!file_usable(op, f))
 		return op;
@@ -101,7 +101,7 @@ struct client_op *client_getlk(struct client *c, struct client_file *f, const st
 		.fid = f->inode->fid, .kind = l->kind, .type = l->type, .owner = l->owner, .start = l->start, .end = l->end,
 		.pid = l->pid,
 	};
-	op_meta(op, &req_lock_test, wp_fid_mdt(&f->inode->fid), getlk_done);
+	cl_op_meta(op, &cl_req_lock_test, wp_fid_mdt(&f->inode->fid), getlk_done);
 	return op;
 }
 
@@ -109,7 +109,7 @@ static void setlk_done(struct client_op *op, int err)
 {
 	if (!err)
 		held_change(op->file->inode, &op->res.lock);
-	op_finish(op, err == -WEFT_ENOSESSION ? -ENOLCK : err);
+	cl_op_finish(op, err == -WEFT_ENOSESSION ? -ENOLCK : err);
 }
 
 /* The target answers the waiting request when it sees this: with INTR, or with a grant that was faster. */
@@ -119,15 +119,15 @@ static void setlk_cancel(struct client_op *op)
 	struct client_op *cop;
 
 	if (op->flags & OP_QUEUED) {
-		op_abort(op, -EINTR);
+		cl_op_abort(op, -EINTR);
 		return;
 	}
-	cop = op_new(op->c, NULL, NULL);
+	cop = cl_op_new(op->c, NULL, NULL);
 	cop->flags |= OP_INTERNAL;
 	cop->req.lock_cancel = (struct wp_lock_cancel_req){
 		.fid = r->fid, .kind = r->kind, .owner = r->owner, .start = r->start, .end = r->end,
 	};
-	op_meta(cop, &req_lock_cancel, op->target, op_done);
+	cl_op_meta(cop, &cl_req_lock_cancel, op->target, cl_op_done);
 	/* And if the target is away: */
 	env_timer_in(op->c->env, &op->grace, CLIENT_CANCEL_GRACE_MS * NSEC_PER_MSEC);
 }
@@ -135,7 +135,7 @@ static void setlk_cancel(struct client_op *op)
 struct client_op *client_setlk(struct client *c, struct client_file *f, const struct client_lock *l, bool wait, client_cb *cb,
 			       void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
 	if (l->type == WP_LOCK_TYPE_UNLOCK)
 		op->flags |= OP_INTERNAL; /* also when the mount ends */
@@ -150,7 +150,7 @@ struct client_op *client_setlk(struct client *c, struct client_file *f, const st
 		op->flags |= OP_WAITS;
 		op->cancelled = setlk_cancel;
 	}
-	op_meta(op, &req_lock, wp_fid_mdt(&f->inode->fid), setlk_done);
+	cl_op_meta(op, &cl_req_lock, wp_fid_mdt(&f->inode->fid), setlk_done);
 	return op;
 }
 
@@ -160,24 +160,24 @@ static void flushed(struct client_op *op, int err)
 
 	all.type = WP_LOCK_TYPE_UNLOCK;
 	held_change(op->file->inode, &all);
-	op_finish(op, err == -WEFT_ENOSESSION ? 0 : err);
+	cl_op_finish(op, err == -WEFT_ENOSESSION ? 0 : err);
 }
 
 struct client_op *client_flush(struct client *c, struct client_file *f, uint64_t lock_owner, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
 	op->flags |= OP_INTERNAL;
-	op_set_file(op, f);
+	cl_op_set_file(op, f);
 	op->res.lock = (struct client_lock){ .kind = WP_LOCK_KIND_POSIX, .owner = lock_owner, .end = UINT64_MAX };
 	/* Most programs lock nothing: no call for them. */
-	if (!held_any(f->inode, &op->res.lock) || file_stale(f)) {
-		op_finish(op, 0);
+	if (!held_any(f->inode, &op->res.lock) || cl_file_stale(f)) {
+		cl_op_finish(op, 0);
 		return op;
 	}
 	op->req.lock_release_owner = (struct wp_lock_release_owner_req){
 		.fid = f->inode->fid, .kind = WP_LOCK_KIND_POSIX, .owner = lock_owner,
 	};
-	op_meta(op, &req_lock_release_owner, wp_fid_mdt(&f->inode->fid), flushed);
+	cl_op_meta(op, &cl_req_lock_release_owner, wp_fid_mdt(&f->inode->fid), flushed);
 	return op;
 }

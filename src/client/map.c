@@ -57,7 +57,7 @@ static void map_fetched(struct rpc_call *call)
 	}
 	if (!err)
 		map_take(c, map);
-	start_map_ready(c, err);
+	cl_start_map_ready(c, err);
 	if (err && err != -ETIMEDOUT)
 		env_timer_in(c->env, &c->map_timer, MAP_RETRY_MS * NSEC_PER_MSEC);
 	else
@@ -79,7 +79,7 @@ static void map_fetch(void *arg)
 	rpc_call(c->mgmtd, &c->map_call);
 }
 
-void map_init(struct client *c)
+void cl_map_init(struct client *c)
 {
 	struct rpc_peer_params p = { .service = WP_SERVICE_MGMTD, .target = WP_TARGET_NONE, .credits = 8, .ops = &mgmtd_ops, .arg = c };
 	int err = rpc_peer_new(c->node, &p, &c->mgmtd);
@@ -89,12 +89,12 @@ void map_init(struct client *c)
 	c->map_timer.arg = c;
 }
 
-void map_watch(struct client *c)
+void cl_map_watch(struct client *c)
 {
 	map_fetch(c);
 }
 
-void map_stop(struct client *c)
+void cl_map_stop(struct client *c)
 {
 	env_timer_cancel(c->env, &c->map_timer);
 	cluster_map_unref(c->map);

@@ -7,7 +7,7 @@
 	{                                                                                                                     \
 		wp_##name##_req_enc(e, &r->name);                                                                             \
 	}                                                                                                                     \
-	const struct req_type req_##name = { WP_OP_##NAME, cred, mut, enc_##name };
+	const struct req_type cl_req_##name = { WP_OP_##NAME, cred, mut, enc_##name };
 REQ_TYPES(X)
 #undef X
 
@@ -42,7 +42,7 @@ static void op_slot_get(struct client_op *op)
 	op->has_slot = true;
 }
 
-void op_slot_put(struct client_op *op)
+void cl_op_slot_put(struct client_op *op)
 {
 	struct mdt *t = op->mdt;
 
@@ -92,7 +92,7 @@ static void op_queue_timeout(struct client_op *op)
 {
 	list_del(&op->queue);
 	op->flags &= ~(uint32_t)(OP_QUEUED | OP_PAUSED);
-	op_finish(op, -ETIMEDOUT);
+	cl_op_finish(op, -ETIMEDOUT);
 }
 
 static void op_meta_submit(struct client_op *op)
@@ -100,7 +100,7 @@ static void op_meta_submit(struct client_op *op)
 	struct mdt *t = op->mdt;
 	uint64_t now;
 
-	if (!op_going(op))
+	if (!cl_op_going(op))
 		return;
 	if (op_meta_ready(op)) {
 		op_meta_send(op);
@@ -119,17 +119,17 @@ static void op_meta_submit(struct client_op *op)
 	}
 }
 
-void op_meta(struct client_op *op, const struct req_type *type, uint32_t target, void (*next)(struct client_op *op, int err))
+void cl_op_meta(struct client_op *op, const struct req_type *type, uint32_t target, void (*next)(struct client_op *op, int err))
 {
 	op->req_type = type;
 	op->target = target;
 	op->meta_done = next;
-	op->mdt = mdt_get(op->c, target);
+	op->mdt = cl_mdt_get(op->c, target);
 	op_meta_submit(op);
 }
 
 /* As far as the session and the slots allow. */
-void mdt_submit_queue(struct mdt *t)
+void cl_mdt_submit_queue(struct mdt *t)
 {
 	struct client_op *op, *tmp;
 
@@ -200,20 +200,20 @@ static void op_meta_done(struct rpc_call *call)
 	t = op->mdt;
 	op->flags &= ~(uint32_t)OP_CALLING;
 	op->flags |= OP_ASYNC;
-	op_slot_put(op);
+	cl_op_slot_put(op);
 	if (!op->c->freeing)
-		mdt_submit_queue(t);
+		cl_mdt_submit_queue(t);
 	if (op->abort_err && err) {
 		op->meta_done(op, op->abort_err);
 	} else if (err == -WEFT_ENEEDGROUPS && op_get_groups(op)) {
 		op_meta_retry(op);
 	} else if (err == -WEFT_ENOSESSION && op_survives_session(op)) {
-		op_pause(op, CLIENT_RETRY_MS, op_meta_retry);
+		cl_op_pause(op, CLIENT_RETRY_MS, op_meta_retry);
 	} else if (err == -WEFT_EUNSETTLED || err == -WEFT_ENOTREADY) {
 		if (op->deadline_ns && env_mono_ns(op->c->env) >= op->deadline_ns)
 			op->meta_done(op, -ETIMEDOUT);
 		else
-			op_pause(op, CLIENT_RETRY_MS, op_meta_retry);
+			cl_op_pause(op, CLIENT_RETRY_MS, op_meta_retry);
 	} else {
 		op->meta_done(op, err);
 	}

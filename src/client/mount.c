@@ -50,7 +50,7 @@ void client_mount_free(struct client_mount *m)
 		return;
 	OBJ_CHECK(m, MOUNT_MAGIC);
 	weft_assert(atomic_load(&m->clients) == 0);
-	inodes_free(m);
+	cl_inodes_free(m);
 	while ((s = list_pop(&m->sessions, struct session, link)))
 		free(s);
 	for (i = 0; i < m->mgmtd_n; i++)
@@ -103,7 +103,7 @@ int client_new(struct client_mount *m, struct env *env, unsigned index, struct c
 	list_init(&c->finished);
 	list_init(&c->free_ops);
 	list_init(&c->free_ios);
-	c->finish_task.fn = op_finish_task;
+	c->finish_task.fn = cl_op_finish_task;
 	c->finish_task.arg = c;
 	c->start_timer = (struct env_timer){ .fn = start_retry, .arg = c };
 	c->beat_timer = (struct env_timer){ .fn = beat_send, .arg = c };
@@ -111,7 +111,7 @@ int client_new(struct client_mount *m, struct env *env, unsigned index, struct c
 	c->scratch = xmalloc(CLIENT_SCRATCH);
 	c->crcs = xmalloc(WP_CRCS_MAX * sizeof(*c->crcs));
 	atomic_fetch_add(&m->clients, 1);
-	map_init(c);
+	cl_map_init(c);
 	*ret = c;
 	return 0;
 }
@@ -130,24 +130,24 @@ void client_free(struct client *c)
 		op->flags |= OP_ASYNC;
 		list_del(&op->queue);
 		op->flags &= ~(uint32_t)(OP_QUEUED | OP_PAUSED);
-		ios_abort(op);
+		cl_ios_abort(op);
 		if (op->child)
 			op->child->cb = NULL;
 	}
 	while (!list_empty(&c->ops)) {
 		op = list_first(&c->ops, struct client_op, link);
 		op->abort_err = -ECANCELED;
-		op_finish(op, -ECANCELED);
+		cl_op_finish(op, -ECANCELED);
 	}
-	op_run_finished(c);
+	cl_op_run_finished(c);
 	env_timer_cancel(c->env, &c->start_timer);
 	env_timer_cancel(c->env, &c->beat_timer);
 	env_timer_cancel(c->env, &c->leave_timer);
-	map_stop(c);
-	mdts_free(c);
-	osts_free(c);
-	op_pool_done(c);
-	io_pool_done(c);
+	cl_map_stop(c);
+	cl_mdts_free(c);
+	cl_osts_free(c);
+	cl_op_pool_done(c);
+	cl_io_pool_done(c);
 	free(c->scratch);
 	free(c->crcs);
 	atomic_fetch_sub(&c->m->clients, 1);
@@ -186,7 +186,7 @@ static void start_root(struct client *c)
 	client_getattr(c, &WP_FID_ROOT, start_root_done, c);
 }
 
-void start_map_ready(struct client *c, int err)
+void cl_start_map_ready(struct client *c, int err)
 {
 	if (!c->ready || c->map_tried)
 		return;
@@ -229,7 +229,7 @@ static void start_registered(struct rpc_call *call)
 	c->beat_ms = rep.heartbeat_ms;
 	if (c->beat_ms)
 		env_timer_in(c->env, &c->beat_timer, c->beat_ms * NSEC_PER_MSEC);
-	map_watch(c);
+	cl_map_watch(c);
 }
 
 /* The time for starting is over, as seen by a reactor that waits for the map. */
@@ -247,7 +247,7 @@ static void start_register(struct client *c)
 		.uuid = c->m->id.uuid,
 		.role = WP_ROLE_CLIENT,
 		.pid = c->m->pid,
-		.version = wp_str("0.1.0"),
+		.version = wp_str(WEFT_VERSION),
 		.host = wp_str(c->m->host),
 	};
 
@@ -270,7 +270,7 @@ void client_start(struct client *c, client_ready_fn *fn, void *arg)
 	if (c->index == 0)
 		start_register(c);
 	else
-		map_watch(c);
+		cl_map_watch(c);
 }
 
 /* ---- heartbeats: mgmtd forgets nodes that are silent ---------------------------------------------------------------------------------- */
@@ -349,7 +349,7 @@ static struct leave_call *leave_new(struct client *c, uint16_t op, uint64_t dead
 static void leave_session(struct client *c, struct session *s, uint64_t deadline_ns)
 {
 	struct wp_session_close_req req = { .session = s->id };
-	struct mdt *t = mdt_get(c, s->target);
+	struct mdt *t = cl_mdt_get(c, s->target);
 	struct leave_call *l;
 
 	if (!t->session)

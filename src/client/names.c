@@ -3,16 +3,16 @@
 #include "client/client_priv.h"
 
 /* Replies that are one entry and nothing else have the same bytes, whatever the message. */
-void op_entry_done(struct client_op *op, int err)
+void cl_op_entry_done(struct client_op *op, int err)
 {
 	struct wp_lookup_rep rep;
 
 	if (!err)
 		err = META_DECODE(op, lookup, &rep);
 	if (err)
-		op_finish(op, err);
+		cl_op_finish(op, err);
 	else
-		op_settle(op, &rep.entry, op_done);
+		cl_op_settle(op, &rep.entry, cl_op_done);
 }
 
 static bool is_dot(struct wp_str name)
@@ -25,7 +25,7 @@ static bool name_fits(struct client_op *op, struct wp_str name)
 {
 	if (name.len && name.len <= WP_NAME_MAX)
 		return true;
-	op_finish(op, name.len ? -ENAMETOOLONG : -ENOENT);
+	cl_op_finish(op, name.len ? -ENAMETOOLONG : -ENOENT);
 	return false;
 }
 
@@ -36,12 +36,12 @@ struct client_op *client_lookup(struct client *c, const struct client_cred *cred
 
 	if (is_dot(name))
 		return client_getattr(c, parent, cb, arg);
-	op = op_new(c, cb, arg);
-	op_cred(op, cred);
+	op = cl_op_new(c, cb, arg);
+	cl_op_cred(op, cred);
 	op->req.lookup = (struct wp_lookup_req){ .parent = *parent, .name = name };
 	op->body_max = name.len;
 	if (name_fits(op, name))
-		op_meta(op, &req_lookup, wp_fid_mdt(parent), op_entry_done);
+		cl_op_meta(op, &cl_req_lookup, wp_fid_mdt(parent), cl_op_entry_done);
 	return op;
 }
 
@@ -52,11 +52,11 @@ static void parent_found(struct client_op *op, int err)
 	if (!err)
 		err = META_DECODE(op, get_path, &rep);
 	if (err) {
-		op_finish(op, err);
+		cl_op_finish(op, err);
 		return;
 	}
 	op->req.getattr = (struct wp_getattr_req){ .fid = rep.parent };
-	op_meta(op, &req_getattr, wp_fid_mdt(&rep.parent), op_entry_done);
+	cl_op_meta(op, &cl_req_getattr, wp_fid_mdt(&rep.parent), cl_op_entry_done);
 }
 
 struct client_op *client_lookup_parent(struct client *c, const struct wp_fid *fid, client_cb *cb, void *arg)
@@ -65,9 +65,9 @@ struct client_op *client_lookup_parent(struct client *c, const struct wp_fid *fi
 
 	if (wp_fid_is_root(fid))
 		return client_getattr(c, fid, cb, arg);
-	op = op_new(c, cb, arg);
+	op = cl_op_new(c, cb, arg);
 	op->req.get_path = (struct wp_get_path_req){ .fid = *fid };
-	op_meta(op, &req_get_path, wp_fid_mdt(fid), parent_found);
+	cl_op_meta(op, &cl_req_get_path, wp_fid_mdt(fid), parent_found);
 	return op;
 }
 
@@ -82,71 +82,71 @@ static void path_done(struct client_op *op, int err)
 		op->res.data = rep.name.p;
 		op->res.len = rep.name.len;
 	}
-	op_finish(op, err);
+	cl_op_finish(op, err);
 }
 
 struct client_op *client_get_path(struct client *c, const struct wp_fid *fid, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
 	op->req.get_path = (struct wp_get_path_req){ .fid = *fid };
-	op_meta(op, &req_get_path, wp_fid_mdt(fid), path_done);
+	cl_op_meta(op, &cl_req_get_path, wp_fid_mdt(fid), path_done);
 	return op;
 }
 
 struct client_op *client_mknod(struct client *c, const struct client_cred *cred, const struct wp_fid *parent, struct wp_str name,
 			       uint32_t mode, uint32_t umask, uint32_t major, uint32_t minor, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
-	op_cred(op, cred);
+	cl_op_cred(op, cred);
 	op->req.mknod = (struct wp_mknod_req){
 		.parent = *parent, .name = name, .mode = mode, .umask = umask, .rdev_major = major, .rdev_minor = minor,
 	};
 	op->body_max = name.len;
 	if (name_fits(op, name))
-		op_meta(op, &req_mknod, wp_fid_mdt(parent), op_entry_done);
+		cl_op_meta(op, &cl_req_mknod, wp_fid_mdt(parent), cl_op_entry_done);
 	return op;
 }
 
 struct client_op *client_mkdir(struct client *c, const struct client_cred *cred, const struct wp_fid *parent, struct wp_str name,
 			       uint32_t mode, uint32_t umask, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
-	op_cred(op, cred);
+	cl_op_cred(op, cred);
 	op->req.mkdir = (struct wp_mkdir_req){ .parent = *parent, .name = name, .mode = mode, .umask = umask };
 	op->body_max = name.len;
 	if (name_fits(op, name))
-		op_meta(op, &req_mkdir, wp_fid_mdt(parent), op_entry_done);
+		cl_op_meta(op, &cl_req_mkdir, wp_fid_mdt(parent), cl_op_entry_done);
 	return op;
 }
 
 struct client_op *client_symlink(struct client *c, const struct client_cred *cred, const struct wp_fid *parent, struct wp_str name,
 				 struct wp_str target, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
-	op_cred(op, cred);
+	cl_op_cred(op, cred);
 	op->req.symlink = (struct wp_symlink_req){ .parent = *parent, .name = name, .target = target };
 	op->body_max = name.len + target.len;
 	if (target.len > WP_SYMLINK_MAX)
-		op_finish(op, -ENAMETOOLONG);
+		cl_op_finish(op, -ENAMETOOLONG);
 	else if (name_fits(op, name))
-		op_meta(op, &req_symlink, wp_fid_mdt(parent), op_entry_done);
+		cl_op_meta(op, &cl_req_symlink, wp_fid_mdt(parent), cl_op_entry_done);
 	return op;
 }
 
 struct client_op *client_link(struct client *c, const struct client_cred *cred, const struct wp_fid *fid,
 			      const struct wp_fid *parent, struct wp_str name, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
-	op_cred(op, cred);
+	cl_op_cred(op, cred);
 	op->req.link = (struct wp_link_req){ .fid = *fid, .parent = *parent, .name = name };
 	op->body_max = name.len;
 	if (name_fits(op, name))
-		op_meta(op, &req_link, wp_fid_mdt(parent), op_entry_done);
+		cl_op_meta(op, &cl_req_link, wp_fid_mdt(parent), cl_op_entry_done);
 	return op;
 }
 
@@ -158,19 +158,19 @@ static void removed(struct client_op *op, int err)
 		err = META_DECODE(op, unlink, &rep);
 	if (!err)
 		op->res.attr.fid = rep.fid;
-	op_finish(op, err);
+	cl_op_finish(op, err);
 }
 
 struct client_op *client_unlink(struct client *c, const struct client_cred *cred, const struct wp_fid *parent, struct wp_str name,
 				client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
-	op_cred(op, cred);
+	cl_op_cred(op, cred);
 	op->req.unlink = (struct wp_unlink_req){ .parent = *parent, .name = name };
 	op->body_max = name.len;
 	if (name_fits(op, name))
-		op_meta(op, &req_unlink, wp_fid_mdt(parent), removed);
+		cl_op_meta(op, &cl_req_unlink, wp_fid_mdt(parent), removed);
 	return op;
 }
 
@@ -182,21 +182,21 @@ static void dir_removed(struct client_op *op, int err)
 		err = META_DECODE(op, rmdir, &rep);
 	if (!err)
 		op->res.attr.fid = rep.fid;
-	op_finish(op, err);
+	cl_op_finish(op, err);
 }
 
 struct client_op *client_rmdir(struct client *c, const struct client_cred *cred, const struct wp_fid *parent, struct wp_str name,
 			       client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
-	op_cred(op, cred);
+	cl_op_cred(op, cred);
 	op->req.rmdir = (struct wp_rmdir_req){ .parent = *parent, .name = name };
 	op->body_max = name.len;
 	if (is_dot(name))
-		op_finish(op, -EINVAL);
+		cl_op_finish(op, -EINVAL);
 	else if (name_fits(op, name))
-		op_meta(op, &req_rmdir, wp_fid_mdt(parent), dir_removed);
+		cl_op_meta(op, &cl_req_rmdir, wp_fid_mdt(parent), dir_removed);
 	return op;
 }
 
@@ -208,21 +208,21 @@ static void renamed(struct client_op *op, int err)
 		err = META_DECODE(op, rename, &rep);
 	if (!err)
 		op->res.attr.fid = rep.moved;
-	op_finish(op, err);
+	cl_op_finish(op, err);
 }
 
 struct client_op *client_rename(struct client *c, const struct client_cred *cred, const struct wp_fid *parent, struct wp_str name,
 				const struct wp_fid *new_parent, struct wp_str new_name, uint32_t flags, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
-	op_cred(op, cred);
+	cl_op_cred(op, cred);
 	op->req.rename = (struct wp_rename_req){
 		.parent = *parent, .name = name, .new_parent = *new_parent, .new_name = new_name, .flags = flags,
 	};
 	op->body_max = name.len + new_name.len;
 	if (name_fits(op, name) && name_fits(op, new_name))
-		op_meta(op, &req_rename, wp_fid_mdt(parent), renamed);
+		cl_op_meta(op, &cl_req_rename, wp_fid_mdt(parent), renamed);
 	return op;
 }
 
@@ -236,15 +236,15 @@ static void link_read(struct client_op *op, int err)
 		op->res.data = rep.target.p;
 		op->res.len = rep.target.len;
 	}
-	op_finish(op, err);
+	cl_op_finish(op, err);
 }
 
 struct client_op *client_readlink(struct client *c, const struct wp_fid *fid, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
 	op->req.readlink = (struct wp_readlink_req){ .fid = *fid };
-	op_meta(op, &req_readlink, wp_fid_mdt(fid), link_read);
+	cl_op_meta(op, &cl_req_readlink, wp_fid_mdt(fid), link_read);
 	return op;
 }
 
@@ -252,11 +252,11 @@ struct client_op *client_readlink(struct client *c, const struct wp_fid *fid, cl
 
 struct client_op *client_opendir(struct client *c, const struct client_cred *cred, const struct wp_fid *fid, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
-	op_cred(op, cred);
+	cl_op_cred(op, cred);
 	op->req.opendir = (struct wp_opendir_req){ .fid = *fid };
-	op_meta(op, &req_opendir, wp_fid_mdt(fid), op_entry_done);
+	cl_op_meta(op, &cl_req_opendir, wp_fid_mdt(fid), cl_op_entry_done);
 	return op;
 }
 
@@ -271,7 +271,7 @@ static void readdir_done(struct client_op *op, int err)
 	if (!err)
 		err = META_DECODE(op, readdir, &rep);
 	if (err) {
-		op_finish(op, err);
+		cl_op_finish(op, err);
 		return;
 	}
 	op->res.eof = rep.eof;
@@ -288,19 +288,19 @@ static void readdir_done(struct client_op *op, int err)
 		op->res.dirents = all;
 		op->res.dirents_n = rep.entries_n + n;
 	}
-	op_finish(op, 0);
+	cl_op_finish(op, 0);
 }
 
 struct client_op *client_readdir(struct client *c, const struct client_cred *cred, const struct wp_fid *dir, uint64_t cookie,
 				 uint32_t max_bytes, uint32_t flags, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
-	op_cred(op, cred);
+	cl_op_cred(op, cred);
 	op->pos = cookie;
 	op->req.readdir = (struct wp_readdir_req){
 		.dir = *dir, .cookie = MAX(cookie, 2), .max_bytes = MIN(max_bytes, WP_BODY_MAX / 2), .flags = flags,
 	};
-	op_meta(op, &req_readdir, wp_fid_mdt(dir), readdir_done);
+	cl_op_meta(op, &cl_req_readdir, wp_fid_mdt(dir), readdir_done);
 	return op;
 }

@@ -12,7 +12,7 @@ static void op_reset(struct client_op *op)
 static void op_grace_over(void *arg);
 static void op_timer_fired(void *arg);
 
-struct client_op *op_new(struct client *c, client_cb *cb, void *arg)
+struct client_op *cl_op_new(struct client *c, client_cb *cb, void *arg)
 {
 	struct client_op *op = list_pop(&c->free_ops, struct client_op, link);
 
@@ -41,21 +41,21 @@ struct client_op *op_new(struct client *c, client_cb *cb, void *arg)
 	return op;
 }
 
-void op_cred(struct client_op *op, const struct client_cred *cred)
+void cl_op_cred(struct client_op *op, const struct client_cred *cred)
 {
 	op->cred = *cred;
 }
 
-void op_set_file(struct client_op *op, struct client_file *f)
+void cl_op_set_file(struct client_op *op, struct client_file *f)
 {
 	client_file_ref(f);
 	op->file = f;
 }
 
-void op_set_grant(struct client_op *op, struct grant *g)
+void cl_op_set_grant(struct client_op *op, struct grant *g)
 {
 	if (op->grant)
-		grant_unref(op->grant);
+		cl_grant_unref(op->grant);
 	op->grant = g;
 }
 
@@ -66,8 +66,8 @@ static void op_free(struct client_op *op)
 	weft_assert(!(op->flags & (OP_CALLING | OP_QUEUED)) && !op->ios_pending && !op->has_slot);
 	env_timer_cancel(c->env, &op->grace);
 	env_timer_cancel(c->env, &op->timer);
-	ios_free_kept(op);
-	op_set_grant(op, NULL);
+	cl_ios_free_kept(op);
+	cl_op_set_grant(op, NULL);
 	if (op->file)
 		client_file_unref(op->file);
 	free(op->groups);
@@ -105,7 +105,7 @@ static void op_complete(struct client_op *op)
 	op_free(op);
 }
 
-void op_run_finished(struct client *c)
+void cl_op_run_finished(struct client *c)
 {
 	struct list now = LIST_INIT(now);
 	struct client_op *op;
@@ -115,7 +115,7 @@ void op_run_finished(struct client *c)
 		op_complete(op);
 }
 
-void op_finish_task(void *arg)
+void cl_op_finish_task(void *arg)
 {
 	struct client *c = arg;
 
@@ -125,10 +125,10 @@ void op_finish_task(void *arg)
 		free(c);
 		return;
 	}
-	op_run_finished(c);
+	cl_op_run_finished(c);
 }
 
-void op_finish(struct client_op *op, int err)
+void cl_op_finish(struct client_op *op, int err)
 {
 	struct client *c = op->c;
 
@@ -151,12 +151,12 @@ void op_finish(struct client_op *op, int err)
 	}
 }
 
-void op_done(struct client_op *op, int err)
+void cl_op_done(struct client_op *op, int err)
 {
-	op_finish(op, err);
+	cl_op_finish(op, err);
 }
 
-bool op_going(struct client_op *op)
+bool cl_op_going(struct client_op *op)
 {
 	int err = op->abort_err;
 
@@ -167,7 +167,7 @@ bool op_going(struct client_op *op)
 	if (!err && op->c->shut && !(op->flags & OP_INTERNAL))
 		err = -ESHUTDOWN;
 	if (err)
-		op_finish(op, err);
+		cl_op_finish(op, err);
 	return !err;
 }
 
@@ -181,10 +181,10 @@ static void op_timer_fired(void *arg)
 	op->timer_next(op);
 }
 
-void op_pause(struct client_op *op, uint32_t delay_ms, void (*next)(struct client_op *op))
+void cl_op_pause(struct client_op *op, uint32_t delay_ms, void (*next)(struct client_op *op))
 {
 	if (op->c->freeing) {
-		op_finish(op, -ECANCELED);
+		cl_op_finish(op, -ECANCELED);
 		return;
 	}
 	op->timer_next = next;
@@ -194,21 +194,21 @@ void op_pause(struct client_op *op, uint32_t delay_ms, void (*next)(struct clien
 
 /* ---- cancellation ------------------------------------------------------------------------------------------------------------- */
 
-void op_abort(struct client_op *op, int err)
+void cl_op_abort(struct client_op *op, int err)
 {
 	if ((op->flags & OP_FINISHED) || op->abort_err)
 		return;
 	op->abort_err = err;
 	if (op->child)
-		op_abort(op->child, err);
+		cl_op_abort(op->child, err);
 	if (op->flags & OP_QUEUED) {
 		list_del(&op->queue);
 		op->flags &= ~(uint32_t)OP_QUEUED;
-		op_finish(op, err);
+		cl_op_finish(op, err);
 	} else if (op->flags & OP_PAUSED) {
 		env_timer_cancel(op->c->env, &op->timer);
 		op->flags &= ~(uint32_t)OP_PAUSED;
-		op_finish(op, err);
+		cl_op_finish(op, err);
 	} else if (op->has_slot) {
 		/* The slot stays taken until its request has an answer: the server may execute it any time until then, and a later
 		 * request in the same slot could overtake it. The caller is told now. */
@@ -218,7 +218,7 @@ void op_abort(struct client_op *op, int err)
 	} else if (op->flags & OP_CALLING) {
 		rpc_call_cancel(&op->call);
 	} else if (op->ios_pending) {
-		ios_abort(op);
+		cl_ios_abort(op);
 	}
 }
 
@@ -228,7 +228,7 @@ static void op_grace_over(void *arg)
 
 	OBJ_CHECK(op, OP_MAGIC);
 	op->flags |= OP_ASYNC;
-	op_abort(op, -EINTR);
+	cl_op_abort(op, -EINTR);
 }
 
 void client_cancel(struct client *c, struct client_op *op)
@@ -259,7 +259,7 @@ void client_cancel_all(struct client *c, bool shut)
 	}
 }
 
-void op_pool_done(struct client *c)
+void cl_op_pool_done(struct client *c)
 {
 	struct client_op *op;
 

@@ -21,7 +21,7 @@ static unsigned ost_addrs(void *arg, struct rpc_peer *peer, const char **ret, un
 	return target_addrs(o->c, WP_SERVICE_STORAGE, o->target, ret, max);
 }
 
-static const struct rpc_peer_ops mdt_ops = { .attach = mdt_attach, .addrs = mdt_addrs };
+static const struct rpc_peer_ops mdt_ops = { .attach = cl_mdt_attach, .addrs = mdt_addrs };
 static const struct rpc_peer_ops ost_ops = { .addrs = ost_addrs };
 
 /* Grows an array of pointers so that index i exists. */
@@ -68,7 +68,7 @@ static void mdt_hello(struct mdt *t)
 	rpc_call(t->peer, &t->ping);
 }
 
-struct mdt *mdt_get(struct client *c, uint32_t target)
+struct mdt *cl_mdt_get(struct client *c, uint32_t target)
 {
 	struct rpc_peer_params p = { .service = WP_SERVICE_META, .target = target, .credits = CLIENT_META_CREDITS, .ops = &mdt_ops };
 	struct mdt *t;
@@ -83,7 +83,7 @@ struct mdt *mdt_get(struct client *c, uint32_t target)
 		t->target = target;
 		list_init(&t->wait);
 		list_init(&t->queue);
-		mdt_init_session(t);
+		cl_mdt_init_session(t);
 		p.arg = t;
 		err = rpc_peer_new(c->node, &p, &t->peer);
 		weft_assert(!err); /* the parameters are ours */
@@ -94,7 +94,7 @@ struct mdt *mdt_get(struct client *c, uint32_t target)
 	return t;
 }
 
-struct ost *ost_get(struct client *c, uint32_t target)
+struct ost *cl_ost_get(struct client *c, uint32_t target)
 {
 	struct rpc_peer_params p = { .service = WP_SERVICE_STORAGE, .target = target, .credits = CLIENT_STORAGE_CREDITS, .ops = &ost_ops };
 	struct ost *o;
@@ -118,19 +118,19 @@ struct ost *ost_get(struct client *c, uint32_t target)
 }
 
 /* The node, and with it the peers' calls, has gone already. */
-void mdts_free(struct client *c)
+void cl_mdts_free(struct client *c)
 {
 	uint32_t i;
 
 	for (i = 0; i < c->mdts_n; i++) {
 		if (!c->mdts[i])
 			continue;
-		mdt_free(c->mdts[i]);
+		cl_mdt_free(c->mdts[i]);
 	}
 	free(c->mdts);
 }
 
-void osts_free(struct client *c)
+void cl_osts_free(struct client *c)
 {
 	uint32_t i;
 

@@ -86,7 +86,7 @@ static void read_pump(struct client_op *op)
 	uint64_t room;
 	struct io *io;
 
-	while (op_ios_room(op) && op->pos < op->length) {
+	while (cl_op_ios_room(op) && op->pos < op->length) {
 		int err = stripe_map(&op->grant->layout, op->offset + op->pos, MIN(op->length - op->pos, CLIENT_IO_MAX), &piece);
 
 		if (err) {
@@ -94,7 +94,7 @@ static void read_pump(struct client_op *op)
 			return;
 		}
 		piece.length = MIN(piece.length, CLIENT_IO_MAX - piece.offset % CLIENT_IO_MAX);
-		io = io_new(op, WP_OP_OBJ_READ, piece.component, piece.stripe);
+		io = cl_io_new(op, WP_OP_OBJ_READ, piece.component, piece.stripe);
 		io->offset = piece.offset;
 		io->length = piece.length;
 		io->file_offset = op->offset + op->pos;
@@ -105,12 +105,12 @@ static void read_pump(struct client_op *op)
 			io->dst = io->bounce;
 			if (!io->bounce) {
 				op->io_err = -ENOMEM;
-				io_free(io);
+				cl_io_free(io);
 				return;
 			}
 		}
 		op->pos += piece.length;
-		io_go(io);
+		cl_io_go(io);
 	}
 }
 
@@ -122,7 +122,7 @@ static void read_io_done(struct client_op *op, struct io *io)
 	if (io->got < io->length)
 		list_append(&op->ios_kept, &io->link);
 	else
-		io_free(io);
+		cl_io_free(io);
 }
 
 static void read_round_done(struct client_op *op)
@@ -159,13 +159,13 @@ static void reread_pump(struct client_op *op)
 {
 	struct io *io;
 
-	while (op_ios_room(op) && (io = list_pop(&op->ios_redo, struct io, link))) {
+	while (cl_op_ios_room(op) && (io = list_pop(&op->ios_redo, struct io, link))) {
 		io->offset += io->got;
 		io->file_offset += io->got;
 		io->length -= io->got;
 		io->dst += io->got;
 		io->got = 0;
-		io_go(io);
+		cl_io_go(io);
 	}
 }
 
@@ -175,7 +175,7 @@ static void read_again(struct client_op *op)
 	op->tries++;
 	op->ios_over = false;
 	list_splice(&op->ios_redo, &op->ios_kept);
-	op_ios(op, reread_pump, read_io_done, read_round_done);
+	cl_op_ios(op, reread_pump, read_io_done, read_round_done);
 }
 
 /* Fills the holes below end. */
@@ -197,21 +197,21 @@ static void read_decide(struct client_op *op)
 	struct io *io;
 
 	if (op->io_err) {
-		op_finish(op, op->io_err == -WEFT_ENOSESSION ? -ESTALE : op->io_err);
+		cl_op_finish(op, op->io_err == -WEFT_ENOSESSION ? -ESTALE : op->io_err);
 		return;
 	}
 	list_each(io, &op->ios_kept, link)
 		gap = MIN(gap, io->file_offset + io->got);
 	if (gap == end) {
 		op->res.n = op->length;
-		op_finish(op, 0);
+		cl_op_finish(op, 0);
 		return;
 	}
 	if (!op->size_known) {
 		read_ask_size(op);
 		return;
 	}
-	inode_heard_size(op->file->inode, op->size_after);
+	cl_inode_heard_size(op->file->inode, op->size_after);
 	if (op->size_after > gap) {
 		end = MIN(end, op->size_after);
 		if (end > op->size_before && !op->tries) {
@@ -222,37 +222,37 @@ static void read_decide(struct client_op *op)
 		gap = end;
 	}
 	op->res.n = gap - op->offset;
-	op_finish(op, 0);
+	cl_op_finish(op, 0);
 }
 
 struct client_op *client_read(struct client *c, struct client_file *f, const struct iovec *iov, int iov_n, uint64_t offset,
 			      client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 	int i;
 
 	OBJ_CHECK(f, FILE_MAGIC);
-	op_set_file(op, f);
-	op->grant = file_grant(f);
+	cl_op_set_file(op, f);
+	op->grant = cl_file_grant(f);
 	op->iov = iov;
 	op->iov_n = iov_n;
 	op->offset = offset;
 	for (i = 0; i < iov_n; i++)
 		op->length += iov[i].iov_len;
-	if (file_stale(f)) {
-		op_finish(op, -ESTALE);
+	if (cl_file_stale(f)) {
+		cl_op_finish(op, -ESTALE);
 	} else if (!(f->flags & (WP_OPEN_READ | WP_OPEN_EXEC))) {
-		op_finish(op, -EBADF);
+		cl_op_finish(op, -EBADF);
 	} else if (!op->grant) {
-		op_finish(op, -EIO);
+		cl_op_finish(op, -EIO);
 	} else if (offset >= WEFT_FILE_SIZE_MAX || !op->length) {
-		op_finish(op, 0);
+		cl_op_finish(op, 0);
 	} else {
 		op->length = MIN(op->length, WEFT_FILE_SIZE_MAX - offset);
 		pthread_mutex_lock(&f->inode->lock);
 		op->size_before = f->inode->known_size;
 		pthread_mutex_unlock(&f->inode->lock);
-		op_ios(op, read_pump, read_io_done, read_round_done);
+		cl_op_ios(op, read_pump, read_io_done, read_round_done);
 		if (op->flags & OP_FINISHED)
 			return op;
 		if (offset + op->length > op->size_before)

@@ -52,7 +52,7 @@ static void session_wake(struct session *s)
 	}
 }
 
-void mdt_init_session(struct mdt *t)
+void cl_mdt_init_session(struct mdt *t)
 {
 	struct client_mount *m = t->c->m;
 	struct session *s;
@@ -77,14 +77,14 @@ void mdt_init_session(struct mdt *t)
 	t->ping_timer.arg = t;
 }
 
-void mdt_detach_wait(struct mdt *t)
+void cl_mdt_detach_wait(struct mdt *t)
 {
 	pthread_mutex_lock(&t->c->m->lock);
 	list_del(&t->wait);
 	pthread_mutex_unlock(&t->c->m->lock);
 }
 
-bool file_stale(struct client_file *f)
+bool cl_file_stale(struct client_file *f)
 {
 	return f->session_gen != atomic_load_explicit(&f->session->gen, memory_order_relaxed);
 }
@@ -163,7 +163,7 @@ static void attach_ready(struct mdt *t, uint64_t boot_epoch)
 	rpc_peer_ready(t->peer, conn, 0);
 	if (!env_timer_armed(&t->ping_timer) && !t->ping_busy)
 		mdt_ping_arm(t);
-	mdt_submit_queue(t);
+	cl_mdt_submit_queue(t);
 }
 
 /* With -WEFT_ENOSESSION the calls that were sent in the session fail; the next connection opens a new one. */
@@ -414,13 +414,13 @@ static void attach_start(struct mdt *t)
 	}
 }
 
-void mdt_attach(void *arg, struct rpc_peer *peer, struct rpc_conn *conn)
+void cl_mdt_attach(void *arg, struct rpc_peer *peer, struct rpc_conn *conn)
 {
 	struct mdt *t = arg;
 
 	weft_assert(t->peer == peer || !t->peer);
 	/* A connection that died while it waited for another reactor is simply replaced. */
-	mdt_detach_wait(t);
+	cl_mdt_detach_wait(t);
 	if (t->conn)
 		attach_failed(t, -ECONNRESET);
 	reclaim_free(t);
@@ -428,7 +428,7 @@ void mdt_attach(void *arg, struct rpc_peer *peer, struct rpc_conn *conn)
 	attach_start(t);
 }
 
-void mdt_free(struct mdt *t)
+void cl_mdt_free(struct mdt *t)
 {
 	bool posted;
 

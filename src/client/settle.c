@@ -24,8 +24,8 @@ static void settle_pump(struct client_op *op)
 	const struct wp_layout *l = &op->grant->layout;
 	struct settle *s = op->settle;
 
-	while (op_ios_room(op) && s->component < l->components_n) {
-		io_go(io_new(op, WP_OP_OBJ_STAT, s->component, s->stripe));
+	while (cl_op_ios_room(op) && s->component < l->components_n) {
+		cl_io_go(cl_io_new(op, WP_OP_OBJ_STAT, s->component, s->stripe));
 		if (++s->stripe == l->components[s->component].targets_n) {
 			s->stripe = 0;
 			s->component++;
@@ -43,7 +43,7 @@ static void settle_io_done(struct client_op *op, struct io *io)
 	s->versions += io->stat.version;
 	if (time_after(&io->stat.mtime, &s->newest))
 		s->newest = io->stat.mtime;
-	io_free(io);
+	cl_io_free(io);
 }
 
 static void settle_again(struct client_op *op);
@@ -77,7 +77,7 @@ static void settle_done(struct client_op *op)
 	next(op, err);
 }
 
-void op_settle(struct client_op *op, const struct wp_entry *e, void (*next)(struct client_op *op, int err))
+void cl_op_settle(struct client_op *op, const struct wp_entry *e, void (*next)(struct client_op *op, int err))
 {
 	struct settle *s;
 	const uint32_t both = WP_ENTRY_HAS_LAYOUT | WP_ENTRY_HAS_CAP;
@@ -95,8 +95,8 @@ void op_settle(struct client_op *op, const struct wp_entry *e, void (*next)(stru
 		op->settle = NEW(struct settle);
 	s = op->settle;
 	*s = (struct settle){ .next = next };
-	op_set_grant(op, grant_new(&e->layout, &e->cap));
-	op_ios(op, settle_pump, settle_io_done, settle_done);
+	cl_op_set_grant(op, cl_grant_new(&e->layout, &e->cap));
+	cl_op_ios(op, settle_pump, settle_io_done, settle_done);
 }
 
 /* The capability in the entry has expired under way: the entry is fetched again. */
@@ -117,11 +117,11 @@ static void settle_entry(struct client_op *op, int err)
 		free(op->settle);
 		op->settle = NULL;
 	}
-	op_settle(op, &rep.entry, next);
+	cl_op_settle(op, &rep.entry, next);
 }
 
 static void settle_again(struct client_op *op)
 {
 	op->req.getattr = (struct wp_getattr_req){ .fid = op->res.attr.fid };
-	op_meta(op, &req_getattr, wp_fid_mdt(&op->res.attr.fid), settle_entry);
+	cl_op_meta(op, &cl_req_getattr, wp_fid_mdt(&op->res.attr.fid), settle_entry);
 }

@@ -33,7 +33,7 @@ static void alloc_pump(struct client_op *op)
 	uint32_t ci, stripe;
 	struct io *io;
 
-	while (op_ios_room(op) && walk_next(op->priv, l, &ci, &stripe)) {
+	while (cl_op_ios_room(op) && walk_next(op->priv, l, &ci, &stripe)) {
 		const struct wp_component *c = &l->components[ci];
 
 		/* The object's bytes of the range lie together: between what it has of [0, offset) and of [0, end). */
@@ -41,25 +41,25 @@ static void alloc_pump(struct client_op *op)
 		to = stripe_object_size(c, stripe, end);
 		if (from >= to)
 			continue;
-		io = io_new(op, WP_OP_OBJ_ALLOC, ci, stripe);
+		io = cl_io_new(op, WP_OP_OBJ_ALLOC, ci, stripe);
 		io->offset = from;
 		io->length = to - from;
 		io->mode = (uint8_t)op->mode;
-		io_go(io);
+		cl_io_go(io);
 	}
 }
 
 static void alloc_io_done(struct client_op *op, struct io *io)
 {
-	file_wrote(op->file, op->grant, io);
-	io_free(io);
+	cl_file_wrote(op->file, op->grant, io);
+	cl_io_free(io);
 }
 
 static void alloc_done(struct client_op *op)
 {
 	if (op->io_err)
-		file_unknown(op->file);
-	op_finish(op, op->io_err == -WEFT_ENOSESSION ? -ESTALE : op->io_err);
+		cl_file_unknown(op->file);
+	cl_op_finish(op, op->io_err == -WEFT_ENOSESSION ? -ESTALE : op->io_err);
 }
 
 static int alloc_mode(int mode)
@@ -83,32 +83,32 @@ static int alloc_mode(int mode)
 struct client_op *client_fallocate(struct client *c, struct client_file *f, int mode, uint64_t offset, uint64_t length,
 				   client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
 	OBJ_CHECK(f, FILE_MAGIC);
-	op_set_file(op, f);
-	op->grant = file_grant(f);
+	cl_op_set_file(op, f);
+	op->grant = cl_file_grant(f);
 	op->offset = offset;
 	op->length = length;
 	op->mode = alloc_mode(mode);
 	if (!length) {
-		op_finish(op, -EINVAL);
+		cl_op_finish(op, -EINVAL);
 	} else if (offset > WEFT_FILE_SIZE_MAX || length > WEFT_FILE_SIZE_MAX - offset) {
-		op_finish(op, -EFBIG);
+		cl_op_finish(op, -EFBIG);
 	} else if (!(f->flags & WP_OPEN_WRITE)) {
-		op_finish(op, -EBADF);
-	} else if (file_stale(f)) {
-		op_finish(op, -ESTALE);
+		cl_op_finish(op, -EBADF);
+	} else if (cl_file_stale(f)) {
+		cl_op_finish(op, -ESTALE);
 	} else if (mode == FALLOC_FL_COLLAPSE_RANGE || mode == FALLOC_FL_INSERT_RANGE) {
-		move_range(op, mode == FALLOC_FL_INSERT_RANGE);
+		cl_move_range(op, mode == FALLOC_FL_INSERT_RANGE);
 	} else if (op->mode < 0 || !op->grant) {
-		op_finish(op, op->mode < 0 ? op->mode : -EIO);
+		cl_op_finish(op, op->mode < 0 ? op->mode : -EIO);
 	} else {
 		op->priv = NEW(struct walk);
 		pthread_mutex_lock(&f->inode->lock);
 		f->wrote = true;
 		pthread_mutex_unlock(&f->inode->lock);
-		op_ios(op, alloc_pump, alloc_io_done, alloc_done);
+		cl_op_ios(op, alloc_pump, alloc_io_done, alloc_done);
 	}
 	return op;
 }
@@ -121,7 +121,7 @@ static void seek_pump(struct client_op *op)
 	uint32_t ci, stripe;
 	struct io *io;
 
-	while (op_ios_room(op) && walk_next(op->priv, l, &ci, &stripe)) {
+	while (cl_op_ios_room(op) && walk_next(op->priv, l, &ci, &stripe)) {
 		const struct wp_component *c = &l->components[ci];
 		uint64_t from;
 
@@ -130,10 +130,10 @@ static void seek_pump(struct client_op *op)
 		from = stripe_object_size(c, stripe, op->offset);
 		if (stripe_file_offset(c, stripe, from) >= MIN(op->size_after, c->end))
 			continue;
-		io = io_new(op, WP_OP_OBJ_SEEK, ci, stripe);
+		io = cl_io_new(op, WP_OP_OBJ_SEEK, ci, stripe);
 		io->offset = from;
 		io->hole = op->mode == SEEK_HOLE;
-		io_go(io);
+		cl_io_go(io);
 	}
 }
 
@@ -153,7 +153,7 @@ static void seek_io_done(struct client_op *op, struct io *io)
 	/* A hole behind the component's last byte is another component's affair. */
 	if (!none && at < c->end)
 		op->pos = MIN(op->pos, MAX(at, op->offset));
-	io_free(io);
+	cl_io_free(io);
 }
 
 static void seek_done(struct client_op *op)
@@ -165,7 +165,7 @@ static void seek_done(struct client_op *op)
 	if (!err && op->pos >= op->size_after && op->mode == SEEK_DATA)
 		err = -ENXIO;
 	op->res.n = op->pos;
-	op_finish(op, err == -WEFT_ENOSESSION ? -ESTALE : err);
+	cl_op_finish(op, err == -WEFT_ENOSESSION ? -ESTALE : err);
 }
 
 static void seek_size_known(void *arg, int err, const struct client_res *res)
@@ -175,33 +175,33 @@ static void seek_size_known(void *arg, int err, const struct client_res *res)
 	op->child = NULL;
 	op->flags |= OP_ASYNC;
 	if (err) {
-		op_finish(op, err);
+		cl_op_finish(op, err);
 		return;
 	}
 	op->size_after = res->attr.size;
 	if (op->offset >= op->size_after) {
-		op_finish(op, -ENXIO);
+		cl_op_finish(op, -ENXIO);
 		return;
 	}
 	op->pos = UINT64_MAX;
-	op_ios(op, seek_pump, seek_io_done, seek_done);
+	cl_op_ios(op, seek_pump, seek_io_done, seek_done);
 }
 
 struct client_op *client_lseek(struct client *c, struct client_file *f, uint64_t offset, int whence, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
 	OBJ_CHECK(f, FILE_MAGIC);
-	op_set_file(op, f);
-	op->grant = file_grant(f);
+	cl_op_set_file(op, f);
+	op->grant = cl_file_grant(f);
 	op->offset = offset;
 	op->mode = whence;
 	if (whence != SEEK_DATA && whence != SEEK_HOLE) {
-		op_finish(op, -EINVAL);
-	} else if (file_stale(f)) {
-		op_finish(op, -ESTALE);
+		cl_op_finish(op, -EINVAL);
+	} else if (cl_file_stale(f)) {
+		cl_op_finish(op, -ESTALE);
 	} else if (!op->grant) {
-		op_finish(op, -EIO);
+		cl_op_finish(op, -EIO);
 	} else {
 		op->priv = NEW(struct walk);
 		op->child = client_getattr(c, &f->inode->fid, seek_size_known, op);

@@ -46,13 +46,13 @@ static void sync_pump(struct client_op *op)
 	struct sync_list *l = op->priv;
 	struct io *io;
 
-	while (op_ios_room(op) && l->next < l->n) {
-		io = io_new(op, WP_OP_OBJ_SYNC, l->objs[l->next].component, l->objs[l->next].stripe);
+	while (cl_op_ios_room(op) && l->next < l->n) {
+		io = cl_io_new(op, WP_OP_OBJ_SYNC, l->objs[l->next].component, l->objs[l->next].stripe);
 		l->next++;
 		pthread_mutex_lock(&in->lock);
-		io->seq = inode_obj(in, op->grant, io->obj_index)->seq;
+		io->seq = cl_inode_obj(in, op->grant, io->obj_index)->seq;
 		pthread_mutex_unlock(&in->lock);
-		io_go(io);
+		cl_io_go(io);
 	}
 }
 
@@ -62,15 +62,15 @@ static void sync_io_done(struct client_op *op, struct io *io)
 	struct obj_state *o;
 
 	pthread_mutex_lock(&in->lock);
-	o = inode_obj(in, op->grant, io->obj_index);
+	o = cl_inode_obj(in, op->grant, io->obj_index);
 	if (o->dirty && (io->err || o->verifier != io->verifier)) {
 		in->lost = -EIO;
-		inode_mark_clean(in, o);
+		cl_inode_mark_clean(in, o);
 	} else if (o->dirty && o->seq == io->seq) {
-		inode_mark_clean(in, o);
+		cl_inode_mark_clean(in, o);
 	}
 	pthread_mutex_unlock(&in->lock);
-	io_free(io);
+	cl_io_free(io);
 }
 
 static void sync_done(struct client_op *op)
@@ -86,23 +86,23 @@ static void sync_done(struct client_op *op)
 	if (!err && op->all_objs)
 		in->unknown_dirty = false;
 	pthread_mutex_unlock(&in->lock);
-	op_finish(op, err == -WEFT_ENOSESSION ? -EIO : err);
+	cl_op_finish(op, err == -WEFT_ENOSESSION ? -EIO : err);
 }
 
 struct client_op *client_fsync(struct client *c, struct client_file *f, bool datasync, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 
 	OBJ_CHECK(f, FILE_MAGIC);
 	op->flags |= OP_INTERNAL; /* what was written may be synced until the end */
-	op_set_file(op, f);
-	op->grant = file_grant(f);
+	cl_op_set_file(op, f);
+	op->grant = cl_file_grant(f);
 	if (!op->grant) {
-		op_finish(op, 0);
+		cl_op_finish(op, 0);
 		return op;
 	}
 	op->priv = sync_collect(op);
-	op_ios(op, sync_pump, sync_io_done, sync_done);
+	cl_op_ios(op, sync_pump, sync_io_done, sync_done);
 	return op;
 }
 
@@ -118,11 +118,11 @@ static void all_pump(struct client_op *op)
 	struct sync_all *s = op->priv;
 	struct io *io;
 
-	while (op_ios_room(op) && s->next < s->osts_n) {
-		io = io_new_target(op, WP_OP_TARGET_SYNC, s->osts[s->next++]);
-		io->ost = ost_get(op->c, io->target);
+	while (cl_op_ios_room(op) && s->next < s->osts_n) {
+		io = cl_io_new_target(op, WP_OP_TARGET_SYNC, s->osts[s->next++]);
+		io->ost = cl_ost_get(op->c, io->target);
 		io->seq = io->ost ? io->ost->seq : 0;
-		io_go(io);
+		cl_io_go(io);
 	}
 }
 
@@ -136,7 +136,7 @@ static void all_io_done(struct client_op *op, struct io *io)
 	} else if (o->seq == io->seq) {
 		o->dirty = false;
 	}
-	io_free(io);
+	cl_io_free(io);
 }
 
 static void all_meta_next(struct client_op *op, int err)
@@ -144,12 +144,12 @@ static void all_meta_next(struct client_op *op, int err)
 	struct sync_all *s = op->priv;
 
 	if (err) {
-		op_finish(op, err);
+		cl_op_finish(op, err);
 	} else if (s->next == s->mdts_n) {
-		op_finish(op, op->lost ? -EIO : 0);
+		cl_op_finish(op, op->lost ? -EIO : 0);
 	} else {
 		op->req.meta_sync = (struct wp_meta_sync_req){ 0 };
-		op_meta(op, &req_meta_sync, s->mdts[s->next++], all_meta_next);
+		cl_op_meta(op, &cl_req_meta_sync, s->mdts[s->next++], all_meta_next);
 	}
 }
 
@@ -163,7 +163,7 @@ static void all_data_done(struct client_op *op)
 
 struct client_op *client_sync_all(struct client *c, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 	struct client_mount *m = c->m;
 	struct sync_all *s;
 	struct session *ses;
@@ -181,6 +181,6 @@ struct client_op *client_sync_all(struct client *c, client_cb *cb, void *arg)
 		s->mdts[s->mdts_n++] = ses->target;
 	pthread_mutex_unlock(&m->lock);
 	op->priv = s;
-	op_ios(op, all_pump, all_io_done, all_data_done);
+	cl_op_ios(op, all_pump, all_io_done, all_data_done);
 	return op;
 }

@@ -17,20 +17,20 @@ static void append_unlock(struct client_op *op, bool cancel)
 	const struct wp_fid fid = op->file->inode->fid;
 
 	if (cancel) {
-		u = op_new(op->c, NULL, NULL);
+		u = cl_op_new(op->c, NULL, NULL);
 		u->flags |= OP_INTERNAL;
 		u->req.lock_cancel = (struct wp_lock_cancel_req){
 			.fid = fid, .kind = WP_LOCK_KIND_APPEND, .owner = op->owner, .end = UINT64_MAX,
 		};
-		op_meta(u, &req_lock_cancel, wp_fid_mdt(&fid), op_done);
+		cl_op_meta(u, &cl_req_lock_cancel, wp_fid_mdt(&fid), cl_op_done);
 	}
-	u = op_new(op->c, NULL, NULL);
+	u = cl_op_new(op->c, NULL, NULL);
 	u->flags |= OP_INTERNAL;
 	u->req.lock = (struct wp_lock_req){
 		.fid = fid, .kind = WP_LOCK_KIND_APPEND, .type = WP_LOCK_TYPE_UNLOCK, .owner = op->owner, .end = UINT64_MAX,
 		.handle = op->file->handle,
 	};
-	op_meta(u, &req_lock, wp_fid_mdt(&fid), op_done);
+	cl_op_meta(u, &cl_req_lock, wp_fid_mdt(&fid), cl_op_done);
 }
 
 static void append_locked(struct client_op *op, int err)
@@ -43,7 +43,7 @@ static void append_locked(struct client_op *op, int err)
 		/* It may be granted yet, to nobody: given back in advance. */
 		if (!op->c->freeing)
 			append_unlock(op, true);
-		op_finish(op, err == -WEFT_ENOSESSION ? -ESTALE : err);
+		cl_op_finish(op, err == -WEFT_ENOSESSION ? -ESTALE : err);
 		return;
 	}
 	op->locked = true;
@@ -60,7 +60,7 @@ static void append_lock(struct client_op *op)
 		.fid = f->inode->fid, .kind = WP_LOCK_KIND_APPEND, .type = WP_LOCK_TYPE_WRITE, .wait = 1, .owner = op->owner,
 		.end = UINT64_MAX, .pid = op->c->m->pid, .handle = f->handle,
 	};
-	op_meta(op, &req_lock, wp_fid_mdt(&f->inode->fid), append_locked);
+	cl_op_meta(op, &cl_req_lock, wp_fid_mdt(&f->inode->fid), append_locked);
 }
 
 /* ---- the round ------------------------------------------------------------------------------------------------------------------------- */
@@ -113,33 +113,33 @@ static void write_pump(struct client_op *op)
 	struct io *io;
 	int err;
 
-	while (op_ios_room(op) && op->pos < op->length) {
+	while (cl_op_ios_room(op) && op->pos < op->length) {
 		err = stripe_map(&op->grant->layout, op->offset + op->pos, MIN(op->length - op->pos, CLIENT_IO_MAX), &piece);
 		if (err) {
 			op->io_err = err;
 			return;
 		}
 		piece.length = MIN(piece.length, CLIENT_IO_MAX - piece.offset % CLIENT_IO_MAX);
-		io = io_new(op, WP_OP_OBJ_WRITE, piece.component, piece.stripe);
+		io = cl_io_new(op, WP_OP_OBJ_WRITE, piece.component, piece.stripe);
 		io->offset = piece.offset;
 		io->length = piece.length;
 		io->file_offset = op->offset + op->pos;
 		err = write_slice(op, io);
 		if (err) {
 			op->io_err = err;
-			io_free(io);
+			cl_io_free(io);
 			return;
 		}
 		op->pos += piece.length;
-		io_go(io);
+		cl_io_go(io);
 	}
 }
 
 static void write_io_done(struct client_op *op, struct io *io)
 {
-	file_wrote(op->file, op->grant, io);
+	cl_file_wrote(op->file, op->grant, io);
 	op->c->stats.written_bytes += io->length;
-	io_free(io);
+	cl_io_free(io);
 }
 
 static void write_end(struct client_op *op, int err)
@@ -148,13 +148,13 @@ static void write_end(struct client_op *op, int err)
 		append_unlock(op, false);
 	op->res.n = err ? 0 : op->length;
 	op->res.lock.start = op->offset;
-	op_finish(op, err == -WEFT_ENOSESSION ? -ESTALE : err);
+	cl_op_finish(op, err == -WEFT_ENOSESSION ? -ESTALE : err);
 }
 
 static void write_done(struct client_op *op)
 {
 	if (op->io_err)
-		file_unknown(op->file); /* some of it may have arrived */
+		cl_file_unknown(op->file); /* some of it may have arrived */
 	write_end(op, op->io_err);
 }
 
@@ -174,7 +174,7 @@ static void write_start(struct client_op *op)
 	pthread_mutex_lock(&f->inode->lock);
 	f->wrote = true; /* also when it fails: the server must ask the objects */
 	pthread_mutex_unlock(&f->inode->lock);
-	op_ios(op, write_pump, write_io_done, write_done);
+	cl_op_ios(op, write_pump, write_io_done, write_done);
 }
 
 /* ---- start ------------------------------------------------------------------------------------------------------------------------------ */
@@ -190,7 +190,7 @@ static void write_or_append(struct client_op *op)
 static void write_killed(struct client_op *op, int err)
 {
 	if (err) {
-		op_finish(op, err == -WEFT_ENOSESSION ? -ESTALE : err);
+		cl_op_finish(op, err == -WEFT_ENOSESSION ? -ESTALE : err);
 		return;
 	}
 	op->file->suid = false;
@@ -202,18 +202,18 @@ static void write_kill(struct client_op *op)
 	op->req.setattr = (struct wp_setattr_req){
 		.fid = op->file->inode->fid, .valid = WP_SETATTR_KILL_SUIDGID, .handle = op->file->handle,
 	};
-	op_meta(op, &req_setattr, wp_fid_mdt(&op->file->inode->fid), write_killed);
+	cl_op_meta(op, &cl_req_setattr, wp_fid_mdt(&op->file->inode->fid), write_killed);
 }
 
 struct client_op *client_write(struct client *c, struct client_file *f, const struct client_cred *cred, const struct iovec *iov,
 			       int iov_n, uint64_t offset, uint32_t flags, client_cb *cb, void *arg)
 {
-	struct client_op *op = op_new(c, cb, arg);
+	struct client_op *op = cl_op_new(c, cb, arg);
 	int i;
 
 	OBJ_CHECK(f, FILE_MAGIC);
-	op_set_file(op, f);
-	op->grant = file_grant(f);
+	cl_op_set_file(op, f);
+	op->grant = cl_file_grant(f);
 	op->iov = iov;
 	op->iov_n = iov_n;
 	op->offset = offset;
@@ -221,17 +221,17 @@ struct client_op *client_write(struct client *c, struct client_file *f, const st
 	if ((f->flags & WP_OPEN_APPEND) && !(flags & CLIENT_WRITE_NOAPPEND))
 		op->io_flags |= CLIENT_WRITE_APPEND;
 	if (cred)
-		op_cred(op, cred);
+		cl_op_cred(op, cred);
 	for (i = 0; i < iov_n; i++)
 		op->length += iov[i].iov_len;
-	if (file_stale(f))
-		op_finish(op, -ESTALE);
+	if (cl_file_stale(f))
+		cl_op_finish(op, -ESTALE);
 	else if (!(f->flags & WP_OPEN_WRITE))
-		op_finish(op, -EBADF);
+		cl_op_finish(op, -EBADF);
 	else if (!op->grant)
-		op_finish(op, -EIO);
+		cl_op_finish(op, -EIO);
 	else if (!op->length)
-		op_finish(op, 0);
+		cl_op_finish(op, 0);
 	else if ((flags & CLIENT_WRITE_KILL) && cred)
 		write_kill(op);
 	else

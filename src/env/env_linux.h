@@ -16,7 +16,7 @@ struct io_uring_sqe;
 struct env_linux_params {
 	unsigned entries;      /* submission queue, 0: 256 */
 	unsigned work_threads; /* at most so many threads run env_work, 0: 4. They start when needed and end when idle */
-	unsigned spin_us;      /* poll for so long before sleeping: latency for CPU time, only sensible with idle cores. 0: none */
+	unsigned spin_us;      /* poll for so long before sleeping: latency for CPU time, where cores are idle. 0: none */
 	bool sqe128;           /* 128-byte submission entries, for IORING_OP_URING_CMD on /dev/fuse */
 };
 
@@ -30,15 +30,16 @@ void env_linux_run(struct env *env);
 /* One round: sends what is queued, waits for something to happen if wait is set and nothing is due, handles it. Returns whether
  * anything was handled. */
 bool env_linux_run_once(struct env *env, bool wait);
-/* Makes env_linux_run return after the present round; when it is not running, the next call returns at once. Any thread. */
+/* Makes env_linux_run return after the present round; when it is not running, the next call returns at once. Any
+ * thread; the env must not be freed before it has returned. */
 void env_linux_stop(struct env *env);
 /*
- * On the thread that ran the env, or when that thread has ended. Connections and listeners left are closed, operations in flight
- * are cancelled and waited for; no callbacks are called for them. Files must have been closed before.
+ * On the thread that ran the env, or when that thread has ended. Connections and listeners left are closed, operations in
+ * flight are cancelled and waited for; no callbacks are called for them. Files must have been closed before.
  */
 void env_linux_free(struct env *env);
 
-/* ---- for code that drives file descriptors or the ring itself (the FUSE queue) ------------------------------------------------ */
+/* ---- for code that drives file descriptors or the ring itself (the FUSE queue) ------------------------------------------- */
 
 struct env_linux_poll;
 

@@ -9,8 +9,11 @@
 
 #define ACCEPT_BATCH 64
 #define ACCEPT_RETRY_NS (100 * NSEC_PER_MSEC)
+/* The kernel takes a ring apart some time after its process has ended, and until then its listening sockets stay. */
+#define BIND_RETRIES 30
+#define BIND_RETRY_US 10000
 
-/* ---- connecting --------------------------------------------------------------------------------------------------------------- */
+/* ---- connecting ---------------------------------------------------------------------------------------------------------- */
 
 /* Outlives the connection when that is closed before the kernel or the resolver has answered. */
 struct connecting {
@@ -159,7 +162,7 @@ int linux_connect(struct env *env, const char *addr, const struct env_conn_handl
 	return 0;
 }
 
-/* ---- listening ------------------------------------------------------------------------------------------------------------------ */
+/* ---- listening ----------------------------------------------------------------------------------------------------------- */
 
 struct env_listener {
 	struct env_linux *el;
@@ -270,6 +273,11 @@ int linux_listen(struct env *env, const char *addr, void (*accepted)(void *arg, 
 	if (a.ss.ss_family == AF_UNIX && addr[5] != '@')
 		l->path = xstrdup(addr + 5);
 	r = listener_open(l, &a);
+	for (int i = 0; i < BIND_RETRIES && r == -EADDRINUSE; i++) {
+		ring_enter(el, false, 0); /* it may be one of our own, closed a moment ago */
+		usleep(i ? BIND_RETRY_US : 0);
+		r = listener_open(l, &a);
+	}
 	if (r < 0) {
 		free(l->path);
 		free(l);

@@ -94,7 +94,7 @@ int linux_file_seek(struct env *env, struct env_file *f, uint64_t offset, bool h
 	return 0;
 }
 
-/* ---- asynchronous operations -------------------------------------------------------------------------------------------------- */
+/* ---- asynchronous operations --------------------------------------------------------------------------------------------- */
 
 static void io_submit(struct env_io *io)
 {
@@ -167,7 +167,7 @@ static void io_complete(struct env_linux_op *op, int res, unsigned flags)
 		io_finish(io, (int64_t)st->bytes);
 		return;
 	}
-	/* Transfers may be cut short anywhere; only nothing at all is the end. Direct reads end in the middle of a sector there. */
+	/* Transfers may be cut short anywhere; only nothing at all is the end, or, direct, part of a sector. */
 	if (io->op == ENV_IO_READ && (!res || (io->file->direct && st->bytes % DIRECT_ALIGN)))
 		io_finish(io, (int64_t)st->bytes);
 	else if (!res)
@@ -186,7 +186,7 @@ void linux_file_io(struct env *env, struct env_io *io)
 	io_submit(io);
 }
 
-/* ---- names ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- names --------------------------------------------------------------------------------------------------------------- */
 
 int linux_path_unlink(struct env *env, const char *path)
 {

@@ -45,7 +45,7 @@ struct env_linux {
 
 static inline struct env_linux *env_linux(struct env *env) { return container_of(env, struct env_linux, env); }
 
-/* ---- linux_ring.c ------------------------------------------------------------------------------------------------------------ */
+/* ---- linux_ring.c -------------------------------------------------------------------------------------------------------- */
 
 int ring_init(struct env_linux *el) must_check;
 /* Submits what is queued and, with wait, sleeps until a completion or deadline_ns (UINT64_MAX: no limit). */
@@ -55,16 +55,16 @@ unsigned ring_reap(struct env_linux *el);
 /* Cancels everything, waits for it, gives the ring back. */
 void ring_done(struct env_linux *el);
 /* As env_linux_poll_fd; once: a single event, and the watch is gone when fn is called. */
-struct env_linux_poll *ring_poll(struct env_linux *el, int fd, unsigned events, bool once, void (*fn)(void *arg, unsigned revents),
-				 void *arg);
+struct env_linux_poll *ring_poll(struct env_linux *el, int fd, unsigned events, bool once,
+				 void (*fn)(void *arg, unsigned revents), void *arg);
 
-/* ---- linux_work.c -------------------------------------------------------------------------------------------------------------- */
+/* ---- linux_work.c -------------------------------------------------------------------------------------------------------- */
 
 void work_start(struct env *env, struct env_work *w);
 /* Work that runs is waited for; done is not called. */
 void work_pool_free(struct work_pool *p);
 
-/* ---- linux_files.c ------------------------------------------------------------------------------------------------------------- */
+/* ---- linux_files.c ------------------------------------------------------------------------------------------------------- */
 
 int linux_file_open(struct env *env, const char *path, int flags, unsigned mode, struct env_file **ret);
 void linux_file_close(struct env *env, struct env_file *f);
@@ -79,7 +79,7 @@ int linux_dir_list(struct env *env, const char *path, int (*fn)(void *arg, const
 int linux_dir_sync(struct env *env, const char *path);
 int linux_fs_space(struct env *env, const char *path, uint64_t *total, uint64_t *free, uint64_t *inodes, uint64_t *inodes_free);
 
-/* ---- linux_addr.c -------------------------------------------------------------------------------------------------------------- */
+/* ---- linux_addr.c -------------------------------------------------------------------------------------------------------- */
 
 #define ADDR_TEXT_MAX 160u /* "unix:" and 108 bytes of path, or "tcp:[v6%scope]:port" */
 #define ADDR_RESOLVED_MAX 4u
@@ -96,7 +96,7 @@ int addr_check(const char *text, bool *name) must_check;
 int addr_resolve(const char *text, bool passive, struct sock_addr *ret, int max) must_check;
 void addr_format(const struct sock_addr *a, char *text, size_t size);
 
-/* ---- linux_streams.c, linux_connect.c -------------------------------------------------------------------------------------------- */
+/* ---- linux_streams.c, linux_connect.c ------------------------------------------------------------------------------------ */
 
 struct conn_guard {
 	struct conn_guard *up;

@@ -29,7 +29,7 @@ struct env_linux_poll {
 	bool failed; /* fd cannot be polled */
 };
 
-/* ---- set-up ------------------------------------------------------------------------------------------------------------------ */
+/* ---- set-up -------------------------------------------------------------------------------------------------------------- */
 
 /* The best first: what an older kernel does not know is left out in the next. */
 static const unsigned setup_flags[] = {
@@ -85,7 +85,7 @@ static void ring_enable(struct env_linux *el)
 	}
 }
 
-/* ---- submission ---------------------------------------------------------------------------------------------------------------- */
+/* ---- submission ---------------------------------------------------------------------------------------------------------- */
 
 static int enter(struct env_linux *el, unsigned min_complete, bool get_events, struct __kernel_timespec *ts)
 {
@@ -215,7 +215,7 @@ void env_linux_cancel(struct env *env, struct env_linux_op *op)
 	io_uring_prep_cancel(sqe, op, 0);
 }
 
-/* ---- completion ------------------------------------------------------------------------------------------------------------------ */
+/* ---- completion ---------------------------------------------------------------------------------------------------------- */
 
 unsigned ring_reap(struct env_linux *el)
 {
@@ -260,7 +260,7 @@ void ring_done(struct env_linux *el)
 		free(p);
 }
 
-/* ---- watching descriptors ----------------------------------------------------------------------------------------------------------- */
+/* ---- watching descriptors ------------------------------------------------------------------------------------------------ */
 
 static void poll_submit(struct env_linux_poll *p)
 {
@@ -291,7 +291,7 @@ static void poll_complete(struct env_linux_op *op, int res, unsigned flags)
 		return;
 	}
 	if (res < 0) {
-		/* the kernel ends a watch for reasons of its own, such as a full completion queue; anything may have been missed */
+		/* ended for the kernel's own reasons, such as a full completion queue: anything may have been missed */
 		p->failed = res != -ECANCELED;
 		res = (int)p->events;
 	}
@@ -305,8 +305,8 @@ static void poll_complete(struct env_linux_op *op, int res, unsigned flags)
 	fn(arg, (unsigned)res);
 }
 
-struct env_linux_poll *ring_poll(struct env_linux *el, int fd, unsigned events, bool once, void (*fn)(void *arg, unsigned revents),
-				 void *arg)
+struct env_linux_poll *ring_poll(struct env_linux *el, int fd, unsigned events, bool once,
+				 void (*fn)(void *arg, unsigned revents), void *arg)
 {
 	struct env_linux_poll *p = NEW(struct env_linux_poll);
 
@@ -334,7 +334,7 @@ void env_linux_poll_stop(struct env_linux_poll *p)
 		env_linux_cancel(&p->el->env, &p->op);
 }
 
-/* ---- plain reads ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- plain reads --------------------------------------------------------------------------------------------------------- */
 
 static void read_complete(struct env_linux_op *op, int res, unsigned flags)
 {

@@ -2,9 +2,9 @@
 /*
  * Connected streams.
  *
- * The ring only watches sockets; bytes are moved by plain non-blocking calls. Measured against receive and send operations in the
- * ring this costs at most 5% more time per small message, and in exchange no buffer is ever in the kernel's hands between two
- * callbacks: recv_space is asked only when there is something to receive (idle connections hold no memory), and closing or
+ * The ring only watches sockets; bytes are moved by plain non-blocking calls. Measured against receive and send operations in
+ * the ring this costs at most 5% more time per small message, and in exchange no buffer is ever in the kernel's hands between
+ * two callbacks: recv_space is asked only when there is something to receive (idle connections hold no memory), and closing or
  * detaching a connection is immediate.
  *
  * Invariants:
@@ -144,7 +144,7 @@ void conn_fail(struct env_conn *c, int err)
 		h.connected(arg, err);
 }
 
-/* ---- receiving -------------------------------------------------------------------------------------------------------------------- */
+/* ---- receiving ----------------------------------------------------------------------------------------------------------- */
 
 /* One receive into the handler's space. Returns false when the connection is gone or has to wait. */
 static bool recv_once(struct env_conn *c, struct conn_guard *g, size_t *total)
@@ -209,7 +209,7 @@ void linux_conn_resume(struct env_conn *c)
 		set_ready(c);
 }
 
-/* ---- sending ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- sending ------------------------------------------------------------------------------------------------------------- */
 
 /* The unsent bytes of the first sends. Returns how many, in *n vectors. */
 static size_t gather(struct env_conn *c, struct iovec *iov, int *n)
@@ -321,7 +321,7 @@ void linux_conn_send(struct env_conn *c, struct env_send *s)
 
 size_t linux_conn_queued(struct env_conn *c) { return c->queued; }
 
-/* ---- life ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------------------------------------------------------- */
 
 void conn_up(struct env_conn *c)
 {

@@ -30,6 +30,32 @@ static bool node_set_alive(struct mgmtd *m, struct mnode *n, bool alive)
 	return true;
 }
 
+/* ---- connections ----------------------------------------------------------------------------------------------------------------- */
+
+/* A connection remembers the number of its node, since nodes may go before their connections. */
+void node_seen(struct mgmtd *m, struct mnode *n, struct rpc_conn *conn)
+{
+	n->seen_ns = env_mono_ns(m->env);
+	n->conn = conn;
+	rpc_conn_set_data(conn, (void *)(uintptr_t)n->id);
+}
+
+void node_conn_down(void *ctx, struct rpc_conn *conn)
+{
+	struct mgmtd *m = ctx;
+	struct mnode *n = node_by_id(m, (uint32_t)(uintptr_t)rpc_conn_data(conn));
+
+	if (n && n->conn == conn)
+		n->conn = NULL;
+}
+
+bool node_is_alive_elsewhere(struct mgmtd *m, const struct mnode *n, const struct rpc_conn *conn)
+{
+	uint64_t silent_ns = env_mono_ns(m->env) - n->seen_ns;
+
+	return n->conn && n->conn != conn && silent_ns < 3 * m->p.heartbeat_ms * NSEC_PER_MSEC;
+}
+
 /* ---- classes ------------------------------------------------------------------------------------------------------------------- */
 
 static bool classify_group(struct mgmtd *m, uint16_t service, uint32_t pool, struct mtarget **group, struct capacity_item *items)
@@ -104,7 +130,7 @@ void on_heartbeat(struct mgmtd *m, struct rpc_req *req)
 	if (!n || n->role != rpc_conn_role(req->conn))
 		return rpc_reply_err(req, -ENOENT);
 	m->counters[MGMTD_C_HEARTBEATS]++;
-	n->seen_ns = env_mono_ns(m->env);
+	node_seen(m, n, req->conn);
 	changed = node_set_alive(m, n, true);
 	for (uint32_t i = 0; i < in.targets_n; i++)
 		changed |= take_row(m, n, &in.targets[i]);

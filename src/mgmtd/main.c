@@ -191,6 +191,9 @@ static int make(struct daemon *d, struct rpc_identity *id)
 		log_err("mgmtd", "%s", why);
 		return r;
 	}
+	r = daemon_write_pid_file();
+	if (r < 0)
+		return r;
 	id->uuid = d->identity.node;
 	id->cluster = *mgmtd_cluster(d->core);
 	r = rpc_node_new(d->env, id, &d->node);

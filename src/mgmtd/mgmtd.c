@@ -234,7 +234,7 @@ int mgmtd_open(const struct mgmtd_params *params, struct mgmtd **ret)
 	set_default(&m->p.client_heartbeat_ms, MGMTD_CLIENT_HEARTBEAT_MS);
 	set_default(&m->p.client_offline_ms, MGMTD_CLIENT_OFFLINE_MS);
 	m->service = (struct rpc_service){ .service = WP_SERVICE_MGMTD, .target = WP_TARGET_NONE, .boot_epoch = params->boot_epoch,
-					   .ctx = m, .request = on_request };
+					   .ctx = m, .request = on_request, .conn_down = node_conn_down };
 	list_init(&m->nodes);
 	list_init(&m->targets);
 	list_init(&m->pools);

@@ -28,7 +28,8 @@ struct mnode {
 	char alias[WP_ALIAS_MAX + 1], version[65], host[65], domain[WP_ADDR_LEN_MAX + 1];
 	char *addrs[WP_ADDRS_MAX];
 	unsigned addrs_n;
-	uint64_t seen_ns; /* last sign of life */
+	uint64_t seen_ns;      /* last sign of life */
+	struct rpc_conn *conn; /* that it came on, while it lives */
 	struct htab_node by_id, by_uuid;
 	struct list link;
 };
@@ -101,6 +102,14 @@ void change(struct mgmtd *m);
 void reply_durable(struct mgmtd *m, struct rpc_req *req, const struct wp_enc *e);
 /* Replies now. */
 void reply_now(struct rpc_req *req, const struct wp_enc *e);
+
+/* ---- connections of nodes: beat.c ---- */
+
+/* A sign of life. */
+void node_seen(struct mgmtd *m, struct mnode *n, struct rpc_conn *conn);
+void node_conn_down(void *ctx, struct rpc_conn *conn);
+/* Another process is this node now: its connection lives and speaks. */
+bool node_is_alive_elsewhere(struct mgmtd *m, const struct mnode *n, const struct rpc_conn *conn);
 
 /* ---- entities: state.c ---- */
 

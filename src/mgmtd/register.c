@@ -13,11 +13,12 @@ static void refuse(struct mgmtd *m, struct rpc_req *req, int err, const char *wh
 	rpc_reply_err(req, err);
 }
 
-/* The wanted name, or prefix and number; digits are added while it is taken. */
-static void assign_alias(struct mgmtd *m, uint8_t entity, const char *prefix, uint32_t id, char alias[WP_ALIAS_MAX + 1])
+/* The prefix and the number; digits are added while that is taken by others than self, whose alias it is. */
+static void assign_alias(struct mgmtd *m, uint8_t entity, const char *prefix, uint32_t id, const void *self,
+			 char alias[WP_ALIAS_MAX + 1])
 {
 	snprintf(alias, WP_ALIAS_MAX + 1, "%s%u", prefix, id);
-	for (unsigned i = 2; alias_is_taken(m, entity, wp_str(alias), NULL); i++)
+	for (unsigned i = 2; alias_is_taken(m, entity, wp_str(alias), self); i++)
 		snprintf(alias, WP_ALIAS_MAX + 1, "%s%u-%u", prefix, id, i);
 }
 
@@ -43,6 +44,16 @@ static int check_new_node(struct mgmtd *m, const struct wp_register_node_req *in
 	return 0;
 }
 
+/* The same node again: a restarted process, unless the other one is still there, which has a copy of the folder. */
+static int check_known_node(struct mgmtd *m, const struct mnode *n, const struct rpc_req *req, const struct wp_register_node_req *in)
+{
+	bool same_process = n->pid == in->pid && wp_str_eq(wp_str(n->host), in->host);
+
+	if (n->role != in->role)
+		return -WEFT_ECONFLICT;
+	return !same_process && node_is_alive_elsewhere(m, n, req->conn) ? -WEFT_ECONFLICT : 0;
+}
+
 static struct mnode *add_node(struct mgmtd *m, const struct wp_register_node_req *in)
 {
 	struct mnode *n = node_new(m, m->next_node++, &in->uuid);
@@ -51,7 +62,7 @@ static struct mnode *add_node(struct mgmtd *m, const struct wp_register_node_req
 	if (in->alias.len && !alias_is_taken(m, WP_ENTITY_NODE, in->alias, n))
 		alias_set(n->alias, in->alias);
 	else
-		assign_alias(m, WP_ENTITY_NODE, role_prefix(n->role), n->id, n->alias);
+		assign_alias(m, WP_ENTITY_NODE, role_prefix(n->role), n->id, n, n->alias);
 	return n;
 }
 
@@ -121,16 +132,17 @@ void on_register_node(struct mgmtd *m, struct rpc_req *req)
 	    (in.role != WP_ROLE_CLIENT && in.role != WP_ROLE_META && in.role != WP_ROLE_STORAGE))
 		return refuse(m, req, -WEFT_EDENIED, "a node");
 	n = wp_uuid_is_zero(&in.uuid) ? NULL : node_by_uuid(m, &in.uuid);
-	r = wp_uuid_is_zero(&in.uuid) ? -EINVAL : n && n->role != in.role ? -WEFT_ECONFLICT : 0;
-	if (!r && !n)
-		r = check_new_node(m, &in);
+	if (wp_uuid_is_zero(&in.uuid))
+		r = -EINVAL;
+	else
+		r = n ? check_known_node(m, n, req, &in) : check_new_node(m, &in);
 	if (r < 0)
 		return refuse(m, req, r, "a node");
 	if (!n) {
 		n = add_node(m, &in);
 		log_info("mgmtd", "new node %u (%s) from %s", n->id, n->alias, rpc_conn_name(req->conn));
 	}
-	n->seen_ns = env_mono_ns(m->env);
+	node_seen(m, n, req->conn);
 	if (update_node(n, &in)) {
 		state_save_node(m, n);
 		change(m);
@@ -195,7 +207,7 @@ static struct mtarget *add_target(struct mgmtd *m, const struct wp_register_targ
 	if (in->alias.len)
 		alias_set(t->alias, in->alias);
 	else
-		assign_alias(m, entity_of(in->service), in->service == WP_SERVICE_META ? "meta" : "storage", id, t->alias);
+		assign_alias(m, entity_of(in->service), in->service == WP_SERVICE_META ? "meta" : "storage", id, t, t->alias);
 	if (in->pool.len)
 		t->pool = pool_by_alias(m, in->pool)->id;
 	log_info("mgmtd", "new target %s (number %u) of node %u", t->alias, id, in->node);

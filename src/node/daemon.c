@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -49,10 +50,11 @@ static struct {
 	int ready_fd;
 	bool told_ready;
 	int signal_fd;
-	unsigned stops;
+	time_t stop_at;
 	env_fn *stop;
 	void *stop_arg;
-	char *pid_file, *log_file;
+	char *pid_file; /* NULL: not written */
+	char *log_file;
 } self = { .parent_fd = -1, .ready_fd = -1, .signal_fd = -1 };
 
 /* ---- options ------------------------------------------------------------------------------------------------------------------ */
@@ -164,22 +166,26 @@ static bool go_background(void)
 	return true;
 }
 
-static bool write_pid_file(void)
+int daemon_write_pid_file(void)
 {
 	cleanup_free char *tmp = NULL;
+	int err;
 	FILE *f;
 
-	if (!self.pid_file)
-		return true;
-	tmp = xasprintf("%s.new", self.pid_file);
+	if (!daemon_options.pid_file)
+		return 0;
+	tmp = xasprintf("%s.new", daemon_options.pid_file);
 	f = fopen(tmp, "we");
 	if (f) {
 		fprintf(f, "%d\n", (int)getpid());
-		if (fclose(f) == 0 && rename(tmp, self.pid_file) == 0)
-			return true;
+		if (fclose(f) == 0 && rename(tmp, daemon_options.pid_file) == 0) {
+			self.pid_file = daemon_options.pid_file;
+			return 0;
+		}
 	}
-	log_err("node", "cannot write the pid file %s: %s", self.pid_file, strerror(errno));
-	return false;
+	err = errno;
+	log_err("node", "cannot write the pid file %s: %s", daemon_options.pid_file, strerror(err));
+	return -err;
 }
 
 static void block_signals(void)
@@ -210,7 +216,6 @@ bool daemon_start(const struct conf_program *p, int argc, char **argv, uint16_t 
 	     !read_secret(daemon_common.server_secret_file, id->server_secret, &id->server_secret_len)))
 		return false;
 	self.log_file = daemon_options.log_file;
-	self.pid_file = daemon_options.pid_file;
 	if (daemon_options.ready_fd) {
 		self.ready_fd = (int)daemon_options.ready_fd;
 		if (fcntl(self.ready_fd, F_SETFD, FD_CLOEXEC) < 0) {
@@ -221,7 +226,7 @@ bool daemon_start(const struct conf_program *p, int argc, char **argv, uint16_t 
 	if (daemon_options.background && !go_background())
 		return false;
 	log_setup(id->name, (enum log_level)daemon_common.log_level);
-	if (!open_log() || !write_pid_file())
+	if (!open_log())
 		return false;
 	block_signals();
 	*exit_status = 0;
@@ -240,11 +245,14 @@ static void on_signal(void *arg, unsigned revents)
 				log_notice("node", "log reopened");
 			continue;
 		}
-		if (self.stops++) {
+		if (self.stop_at && time(NULL) - self.stop_at < 2)
+			continue; /* some senders signal a process and its group */
+		if (self.stop_at) {
 			log_warn("node", "asked to stop a second time: leaving at once");
 			_exit(1);
 		}
 		log_notice("node", "stopping");
+		self.stop_at = time(NULL);
 		self.stop(self.stop_arg);
 	}
 }

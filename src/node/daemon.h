@@ -31,10 +31,12 @@ extern const struct conf_table daemon_table, daemon_common_table;
 /* Checks options that span tables: for conf_program's check. Every program with these tables calls it. */
 void daemon_check(struct conf *c);
 
-/* Options are parsed; reads the secrets, goes to the background if asked, sets up log and signals, writes the pid file. id gets
- * role, name, auth and secrets. Returns false to leave with *exit_status; everything was said. */
+/* Options are parsed; reads the secrets, goes to the background if asked, sets up log and signals. id gets role, name, auth and
+ * secrets. Returns false to leave with *exit_status; everything was said. */
 bool daemon_start(const struct conf_program *p, int argc, char **argv, uint16_t role, struct rpc_identity *id, int *exit_status)
 	must_check;
+/* When nothing else can serve the same folders any more: says what is wrong; negative errno. */
+int daemon_write_pid_file(void) must_check;
 /* Calls stop once, on the env's thread, when the process is asked to end; reopens the log file on SIGHUP. A second request ends
  * the process at once. */
 void daemon_watch_signals(struct env *env, env_fn *stop, void *arg);

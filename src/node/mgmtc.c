@@ -76,7 +76,7 @@ static const char *advice(int err)
 	case -WEFT_ELOCKED:
 		return "registration of new nodes and targets is locked: run 'weft registration unlock' on the management daemon's machine";
 	case -WEFT_ECONFLICT:
-		return "a number or name of this node or its targets is in use by another one: is a target folder a copy? Choose another --name";
+		return "a number or name of this node or its targets is in use by another one: choose another --name, or remove the other with 'weft node remove'; never serve a copy of a target folder";
 	case -EPROTO:
 		return "the management daemon speaks another protocol revision: install the same version of weft everywhere";
 	case -WEFT_EDENIED:
@@ -258,6 +258,8 @@ static void beat_done(struct rpc_call *call)
 		m->state = NODE;
 		return register_next(m);
 	}
+	if (m->serving && !m->beat_serving)
+		return send_beat(m); /* began to serve meanwhile: say so at once */
 	if (!call->err && m->beat_serving && !m->told_online) {
 		m->told_online = true;
 		if (m->p.ops->online)

@@ -8,6 +8,8 @@
 #include "node/server_priv.h"
 #include "rpc/counters.h"
 
+#define CONFLICTS_MAX 3u /* tries, 5 s apart */
+
 
 
 static const struct conf_choice backend_choices[] = { { "disk", 0 }, { "mem", 1 }, { NULL, 0 } };
@@ -268,15 +270,18 @@ static void on_map(void *arg, struct cluster_map *map)
 		maybe_open(s);
 }
 
-/* At the start there is somebody to read the message and nothing to lose; later a wrong setting of the management daemon must not
- * take the servers down. */
+/*
+ * At the start there is somebody to read the message and nothing to lose; later a wrong setting of the management daemon must not
+ * take the servers down. The process that was this node may have died unnoticed: conflicts are tried for some time.
+ */
 static void on_refused(void *arg, int err, const char *why)
 {
 	struct server *s = arg;
 
 	log_err("node", "the management daemon refused the registration: %s", why);
-	if (!s->registered && err != -WEFT_ELOCKED)
-		fail(s);
+	if (s->registered || err == -WEFT_ELOCKED || (err == -WEFT_ECONFLICT && ++s->conflicts < CONFLICTS_MAX))
+		return;
+	fail(s);
 }
 
 static const struct mgmtc_ops mgmtc_ops = { .registered = on_registered, .map = on_map, .refused = on_refused, .online = on_online };
@@ -405,6 +410,8 @@ static int make(struct server *s, struct rpc_identity *id)
 	r = reactors_new(reactors_wanted(s), &s->reactors);
 	if (!r)
 		r = prepare_targets(s);
+	if (!r)
+		r = daemon_write_pid_file();
 	if (r < 0)
 		return r;
 	id->uuid = s->node_uuid = s->targets[0].identity.node;

@@ -56,7 +56,7 @@ struct server {
 	struct mgmtc_registration reg;
 	bool registered;
 	bool stopping, mgmtc_stopped;
-	unsigned open_n, closed_n;
+	unsigned open_n, closed_n, conflicts;
 	int exit_status;
 };
 

@@ -194,7 +194,7 @@ static void post_done(struct disk *d, struct osd_io *io)
 	env_post(d->dev.env, task);
 }
 
-void op_finish(struct dobj *o, struct osd_io *io, int err)
+void dop_finish(struct dobj *o, struct osd_io *io, int err)
 {
 	struct disk *d = o->disk;
 
@@ -224,7 +224,7 @@ static void run_small(struct dobj *o, struct osd_io *io)
 		if (!r)
 			io->offset = MIN(at, o->size);
 	}
-	op_finish(o, io, r);
+	dop_finish(o, io, r);
 }
 
 static void start(struct dobj *o, struct osd_io *io)
@@ -401,7 +401,7 @@ static void read_done(struct env_io *io)
 		err = r->bounce ? verify_bounce(r) : verify_direct(r);
 	up->bytes = err ? 0 : r->end - up->offset;
 	read_free(r);
-	op_finish(o, up, err);
+	dop_finish(o, up, err);
 }
 
 static int cut_iov(struct read_op *r, uint64_t len)
@@ -459,7 +459,7 @@ void disk_read(struct dobj *o, struct osd_io *io)
 
 	io->bytes = 0;
 	if (err || io->offset >= o->size || !io->length) {
-		op_finish(o, io, err == -ENOENT ? 0 : err);
+		dop_finish(o, io, err == -ENOENT ? 0 : err);
 		return;
 	}
 	r = NEW(struct read_op);
@@ -468,7 +468,7 @@ void disk_read(struct dobj *o, struct osd_io *io)
 	err = read_prepare(r);
 	if (err) {
 		read_free(r);
-		op_finish(o, io, err);
+		dop_finish(o, io, err);
 		return;
 	}
 	r->io.op = ENV_IO_READ;

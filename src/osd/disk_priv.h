@@ -89,7 +89,7 @@ void dobj_close_all(struct disk *d);
 /* Starts what may start now. */
 void dobj_run(struct dobj *o);
 /* An operation ends: completion is posted. */
-void op_finish(struct dobj *o, struct osd_io *io, int err);
+void dop_finish(struct dobj *o, struct osd_io *io, int err);
 
 void disk_read(struct dobj *o, struct osd_io *io);
 void disk_write(struct dobj *o, struct osd_io *io);

@@ -44,7 +44,7 @@ static void change_end(struct change *c, int err)
 	free(c->crcs);
 	free(c->iov);
 	free(c);
-	op_finish(o, up, err);
+	dop_finish(o, up, err);
 }
 
 static struct change *change_new(struct dobj *o, struct osd_io *io)
@@ -549,7 +549,7 @@ static void osync_part(struct osync *s, int err)
 		o->fresh = false;
 	free(s->folder);
 	free(s);
-	op_finish(o, up, err);
+	dop_finish(o, up, err);
 }
 
 static void data_synced(struct env_io *io) { osync_part(io->arg, io->result < 0 ? (int)io->result : 0); }
@@ -580,7 +580,7 @@ void disk_osync(struct dobj *o, struct osd_io *io)
 	int r = dobj_open(o, false);
 
 	if (r < 0) {
-		op_finish(o, io, r == -ENOENT ? 0 : r);
+		dop_finish(o, io, r == -ENOENT ? 0 : r);
 		return;
 	}
 	s = NEW(struct osync);

@@ -275,6 +275,7 @@ void rpeer_conn_lost(struct rpc_conn *conn, int err)
 	if (!env_timer_armed(&p->timer))
 		env_timer_in(node->env, &p->timer, rpc_backoff_ns(node->env, p->fails++));
 	net_conn_put(&conn->nc);
+	rpeer_pump(p); /* other connections take its calls */
 	tell_state(p);
 }
 

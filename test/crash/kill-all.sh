@@ -21,6 +21,7 @@ for r in $(seq "$rounds"); do
 	rc=0
 	wait $load || rc=$?
 	[ $rc = 2 ] || [ $rc = 1 ] || { cat "$T/oracle.out"; fail "the load ended with status $rc"; }
+	for p in $pids; do eventually 10 gone "$p"; done
 	it_again
 	for k in $(seq "$r"); do # also what earlier rounds left
 		"$TEST_BIN/crash/oracle" verify "$M/w$k" "$T/logs.$k" 4 || fail "round $k after crash $r, see above"

@@ -24,7 +24,10 @@ while [ "$(date +%s)" -lt $end ] && kill -0 $load 2>/dev/null; do
 	2) mapfile -t victims < <(printf '%s\n' "${servers[@]}" | grep storage) ;;
 	*) victims=("${servers[RANDOM % ${#servers[@]}]}") ;;
 	esac
-	for v in "${victims[@]}"; do kill -9 "$(pid_of "$v")" 2>/dev/null || true; done
+	pids=$(for v in "${victims[@]}"; do pid_of "$v"; done)
+	# shellcheck disable=SC2086
+	kill -9 $pids 2>/dev/null || true
+	for p in $pids; do eventually 10 gone "$p"; done
 	[ $((RANDOM % 2)) = 0 ] && sleep 0.$((RANDOM % 9))
 	it_again
 	kills=$((kills + ${#victims[@]}))

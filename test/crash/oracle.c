@@ -26,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NAMES 48     /* of files, half in the common folder, half in the process's own */
+#define NAMES 48 /* of files, half in the common folder, half in the process's own */
 #define DIRS 12
 #define SEGMENTS 12
 #define LENGTH_MAX 300000u
@@ -288,7 +288,8 @@ static int run(const char *logs, unsigned seconds, unsigned seed)
 		if (perform(&o) < 0) {
 			int code = errno;
 
-			printf("process %d, operation %u: %s %d %d: %s\n", process, n, op_names[o.kind], o.a, o.b, strerror(code));
+			printf("process %d, operation %u: %s %d %d: %s\n", process, n, op_names[o.kind], o.a, o.b,
+			       strerror(code));
 			fflush(stdout);
 			return code == ENOTCONN || code == ECONNABORTED ? 2 : 1;
 		}
@@ -370,8 +371,11 @@ static int check_bytes(int fd, const char *path, const struct file *f, const str
 
 		fill(buffer, f->s[i]);
 		if (got != (ssize_t)f->s[i].len || memcmp(buffer, back, f->s[i].len))
-			return complain("%s: segment %d (%u bytes of %u): %zd bytes read, %s", path, i, f->s[i].len, f->s[i].id, got,
-					got < 0 ? strerror(errno) : got == (ssize_t)f->s[i].len ? "wrong ones" : "too few");
+			return complain("%s: segment %d (%u bytes of %u): %zd bytes read, %s", path, i, f->s[i].len, f->s[i].id,
+					got,
+					got < 0			      ? strerror(errno)
+					: got == (ssize_t)f->s[i].len ? "wrong ones"
+								      : "too few");
 	}
 	if (!tail.len)
 		return read(fd, back, 1) ? complain("%s: bytes beyond its end", path) : 0;
@@ -490,11 +494,13 @@ static int verify(const char *logs)
 		r = r && check_model(&after, pending.kind <= REWRITE ? &pending : NULL);
 		silent = false;
 		if (r) { /* neither: say how */
-			complain("operation without an answer: %s %d %d; neither before nor after it:", op_names[pending.kind], pending.a, pending.b);
+			complain("operation without an answer: %s %d %d; neither before nor after it:", op_names[pending.kind],
+				 pending.a, pending.b);
 			r = check_model(&before, pending.kind <= REWRITE ? &pending : NULL) | check_model(&after, NULL);
 		}
 	}
-	printf("process %d: %u acknowledged operations%s: %s\n", process, count, is_open ? ", one open" : "", r ? "WRONG" : "all there");
+	printf("process %d: %u acknowledged operations%s: %s\n", process, count, is_open ? ", one open" : "",
+	       r ? "WRONG" : "all there");
 	return r;
 }
 

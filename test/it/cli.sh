@@ -58,7 +58,7 @@ step "destroy needs --yes"
 refused -- --yes "$WEFT" destroy --dir "$D"
 
 step "listings"
-is "$(weft2 node list --json | jq '[.[] | select(.role != "mount")] | length')" 6 "servers"
+is "$(weft2 node list --json | jq '[.[] | select(.role == "meta" or .role == "storage")] | length')" 5 "servers"
 eventually 10 bash -c "'$WEFT' node list --dir '$D' --json | jq -e '.[] | select(.role == \"mount\")'"
 weft2 node list | grep -q storage1
 is "$(weft2 target list --json | jq length)" 5 "targets"
@@ -87,7 +87,7 @@ refused 'exist|name|alias' "$WEFT" pool create gold --dir "$D"
 weft2 pool assign gold storage:2 storage:3
 weft2 pool list --json | jq -e '.[] | select(.name == "gold") | .targets == 2' >/dev/null
 weft2 pool alias gold silver
-refused 'empty|target|use' "$WEFT" pool delete silver --dir "$D"
+refused 'empty|target|use|busy' "$WEFT" pool delete silver --dir "$D"
 refused 'no pool|pool' "$WEFT" pool delete nonsense --dir "$D"
 other=$(weft2 pool list --json | jq -r '.[] | select(.name != "silver") | .name' | head -1)
 weft2 pool assign "$other" storage:2 storage:3
@@ -105,7 +105,7 @@ for i in $(seq 12); do
 done
 weft2 target resume storage:1
 weft2 target show storage:1 --json | jq -e '.state == "online"' >/dev/null
-refused 'online|offline|force|use' "$WEFT" target remove storage:1 --dir "$D"
+refused 'online|offline|force|use|busy' "$WEFT" target remove storage:1 --dir "$D"
 
 step "registration"
 "$WEFT" registration lock --dir "$D"

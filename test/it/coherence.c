@@ -134,10 +134,10 @@ static void attributes(void)
 	}
 	/* Rights taken away on one side are gone on the other. */
 	good(chmod(H("f"), 0644));
-	AS(CAROL, CAROL)
+	AS (CAROL, CAROL)
 		good(access(R("f"), R_OK));
 	good(chmod(H("f"), 0600));
-	AS(CAROL, CAROL)
+	AS (CAROL, CAROL)
 		bad(EACCES, open(R("f"), O_RDONLY));
 	good(unlink(H("f")));
 	section("attributes");

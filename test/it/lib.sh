@@ -21,7 +21,6 @@ IT_STEP="start"
 IT_MOUNTS=()  # further mounts: paths
 IT_NETNS=()
 IT_LOOPS=()   # mounts of local file systems, unmounted last
-IT_CRASHED_OK=
 T=
 
 say() { printf '# %6d ms  %s\n' $((($(date +%s%N) - IT_T0) / 1000000)) "$*"; }
@@ -119,20 +118,18 @@ it_mount() {
 pid_of() { cat "$D/run/$1.pid"; }
 daemons() { jq -r '.daemons[].name' "$D/cluster.json"; }
 
+# A process is no more; zombies that nobody collects count as gone.
+gone() { [ ! -d "/proc/$1" ] || grep -q '^State:.*zombie' "/proc/$1/status" 2>/dev/null; }
+
 # kill_daemon NAME [SIGNAL]: and waits until it is gone.
 kill_daemon() {
-	local pid i
+	local pid
 	pid=$(pid_of "$1")
-	IT_CRASHED_OK=1
 	kill "-${2:-KILL}" "$pid"
-	for ((i = 0; i < 3000; i++)); do
-		[ -d "/proc/$pid" ] && ! grep -q '^State:.*zombie' "/proc/$pid/status" 2>/dev/null || return 0
-		sleep 0.01
-	done
-	fail "$1 (pid $pid) does not go"
+	eventually 30 gone "$pid"
 }
 
-alive() { [ -d "/proc/$(pid_of "$1")" ]; }
+alive() { ! gone "$(pid_of "$1")"; }
 
 # Every daemon runs, and no log has the report of a crash or of a sanitizer.
 it_healthy() {

@@ -37,8 +37,9 @@ static int set_acl(const char *path, const char *kind, const struct entry *e, si
 	return setxattr(path, kind, &a, len, 0);
 }
 
-#define SET(path, kind, ...) \
-	set_acl(path, kind, (const struct entry[]){ __VA_ARGS__ }, sizeof((const struct entry[]){ __VA_ARGS__ }) / sizeof(struct entry))
+#define SET(path, kind, ...)                                                                                                   \
+	set_acl(path, kind, (const struct entry[]){ __VA_ARGS__ },                                                             \
+		sizeof((const struct entry[]){ __VA_ARGS__ }) / sizeof(struct entry))
 
 /* Number of entries, 0 when there is no list. */
 static int get_acl(const char *path, const char *kind, struct acl *a)
@@ -80,8 +81,8 @@ static void access_list(void)
 	put("f", "x", 0640);
 	good(chown("f", ALICE, TEAM));
 	same(get_acl("f", ACCESS, &a), 0);
-	good(SET("f", ACCESS, { USER_OBJ, 6, NO_ID }, { USER, 4, BOB }, { USER, 6, CAROL }, { GROUP_OBJ, 4, NO_ID }, { GROUP, 2, GUILD },
-		 { MASK, 6, NO_ID }, { OTHER, 0, NO_ID }));
+	good(SET("f", ACCESS, { USER_OBJ, 6, NO_ID }, { USER, 4, BOB }, { USER, 6, CAROL }, { GROUP_OBJ, 4, NO_ID },
+		 { GROUP, 2, GUILD }, { MASK, 6, NO_ID }, { OTHER, 0, NO_ID }));
 	n = get_acl("f", ACCESS, &a);
 	same(n, 7);
 	must(has(&a, n, USER, BOB, 4));
@@ -89,24 +90,24 @@ static void access_list(void)
 	must(has(&a, n, GROUP, GUILD, 2));
 	must(has(&a, n, MASK, NO_ID, 6));
 	same(mode_of("f"), 0660); /* the group bits show the mask */
-	AS(BOB, BOB) {
+	AS (BOB, BOB) {
 		must(may("f", O_RDONLY));
 		must(!may("f", O_WRONLY));
 	}
-	AS(CAROL, CAROL)
+	AS (CAROL, CAROL)
 		must(may("f", O_RDWR));
-	AS(65000, GUILD) {
+	AS (65000, GUILD) {
 		must(!may("f", O_RDONLY));
 		must(may("f", O_WRONLY));
 	}
-	AS_GROUPS(65000, 65000, GUILD, TEAM) {
+	AS_GROUPS (65000, 65000, GUILD, TEAM) {
 		must(may("f", O_RDONLY)); /* one entry each */
 		must(may("f", O_WRONLY));
 		must(!may("f", O_RDWR)); /* none gives both */
 	}
-	AS_GROUPS(BOB, BOB, GUILD)
+	AS_GROUPS (BOB, BOB, GUILD)
 		must(!may("f", O_WRONLY)); /* a user's entry ends the search */
-	AS(65000, 65000)
+	AS (65000, 65000)
 		must(!may("f", O_RDONLY));
 	section("who gets what");
 
@@ -115,13 +116,13 @@ static void access_list(void)
 	must(has(&a, n, MASK, NO_ID, 0));
 	must(has(&a, n, GROUP_OBJ, NO_ID, 4));
 	must(has(&a, n, USER, CAROL, 6));
-	AS(CAROL, CAROL)
+	AS (CAROL, CAROL)
 		must(!may("f", O_RDONLY));
 	good(chmod("f", 0644));
 	n = get_acl("f", ACCESS, &a);
 	must(has(&a, n, MASK, NO_ID, 4));
 	must(has(&a, n, OTHER, NO_ID, 4));
-	AS(CAROL, CAROL) {
+	AS (CAROL, CAROL) {
 		must(may("f", O_RDONLY));
 		must(!may("f", O_WRONLY));
 	}
@@ -129,10 +130,11 @@ static void access_list(void)
 	good(SET("f", ACCESS, { USER_OBJ, 7, NO_ID }, { GROUP_OBJ, 5, NO_ID }, { OTHER, 1, NO_ID }));
 	same(mode_of("f"), 0751);
 	same(get_acl("f", ACCESS, &a), 0);
-	good(SET("f", ACCESS, { USER_OBJ, 6, NO_ID }, { USER, 4, BOB }, { GROUP_OBJ, 0, NO_ID }, { MASK, 4, NO_ID }, { OTHER, 0, NO_ID }));
+	good(SET("f", ACCESS, { USER_OBJ, 6, NO_ID }, { USER, 4, BOB }, { GROUP_OBJ, 0, NO_ID }, { MASK, 4, NO_ID },
+		 { OTHER, 0, NO_ID }));
 	good(removexattr("f", ACCESS));
 	same(get_acl("f", ACCESS, &a), 0);
-	AS(BOB, BOB)
+	AS (BOB, BOB)
 		must(!may("f", O_WRONLY));
 	good(unlink("f"));
 	section("chmod and lists");
@@ -145,20 +147,23 @@ static void errors(void)
 
 	put("f", "x", 0644);
 	good(chown("f", ALICE, ALICE));
-	bad(EINVAL, SET("f", ACCESS, { USER_OBJ, 6, NO_ID }, { USER, 4, BOB }, { GROUP_OBJ, 4, NO_ID }, { OTHER, 0, NO_ID })); /* no mask */
-	bad(EINVAL, SET("f", ACCESS, { USER_OBJ, 6, NO_ID }, { GROUP_OBJ, 4, NO_ID }));                                     /* no others */
-	bad(EINVAL, SET("f", ACCESS, { GROUP_OBJ, 4, NO_ID }, { USER_OBJ, 6, NO_ID }, { OTHER, 0, NO_ID }));               /* order */
+	bad(EINVAL, SET("f", ACCESS, { USER_OBJ, 6, NO_ID }, { USER, 4, BOB }, { GROUP_OBJ, 4, NO_ID },
+			{ OTHER, 0, NO_ID }));								     /* no mask */
+	bad(EINVAL, SET("f", ACCESS, { USER_OBJ, 6, NO_ID }, { GROUP_OBJ, 4, NO_ID }));			     /* no others */
+	bad(EINVAL, SET("f", ACCESS, { GROUP_OBJ, 4, NO_ID }, { USER_OBJ, 6, NO_ID }, { OTHER, 0, NO_ID })); /* order */
 	bad(EINVAL, SET("f", ACCESS, { USER_OBJ, 8, NO_ID }, { GROUP_OBJ, 4, NO_ID }, { OTHER, 0, NO_ID }));
-	bad(EINVAL, SET("f", ACCESS, { USER_OBJ, 6, NO_ID }, { 64, 4, BOB }, { GROUP_OBJ, 4, NO_ID }, { MASK, 4, NO_ID }, { OTHER, 0, NO_ID }));
+	bad(EINVAL, SET("f", ACCESS, { USER_OBJ, 6, NO_ID }, { 64, 4, BOB }, { GROUP_OBJ, 4, NO_ID }, { MASK, 4, NO_ID },
+			{ OTHER, 0, NO_ID }));
 	bad(EINVAL, setxattr("f", ACCESS, &a, 7, 0));
 	len = build(&a, (const struct entry[]){ { USER_OBJ, 6, NO_ID }, { GROUP_OBJ, 4, NO_ID }, { OTHER, 0, NO_ID } }, 3);
 	a.version = htole32(1);
 	bad(EOPNOTSUPP, setxattr("f", ACCESS, &a, len, 0));
-	AS(BOB, BOB)
+	AS (BOB, BOB)
 		bad(EPERM, SET("f", ACCESS, { USER_OBJ, 7, NO_ID }, { GROUP_OBJ, 7, NO_ID }, { OTHER, 7, NO_ID }));
-	AS(ALICE, ALICE)
+	AS (ALICE, ALICE)
 		good(SET("f", ACCESS, { USER_OBJ, 6, NO_ID }, { GROUP_OBJ, 4, NO_ID }, { OTHER, 4, NO_ID }));
-	bad(EACCES, SET("f", DEFAULT, { USER_OBJ, 6, NO_ID }, { GROUP_OBJ, 4, NO_ID }, { OTHER, 4, NO_ID })); /* only directories */
+	bad(EACCES,
+	    SET("f", DEFAULT, { USER_OBJ, 6, NO_ID }, { GROUP_OBJ, 4, NO_ID }, { OTHER, 4, NO_ID })); /* only directories */
 	bad(ENODATA, getxattr("f", ACCESS, &a, sizeof(a)));
 	good(unlink("f"));
 	section("errors");
@@ -172,9 +177,10 @@ static void inheritance(void)
 
 	good(mkdir("d", 0777));
 	good(chmod("d", 0777));
-	good(SET("d", DEFAULT, { USER_OBJ, 7, NO_ID }, { USER, 6, BOB }, { GROUP_OBJ, 5, NO_ID }, { MASK, 7, NO_ID }, { OTHER, 4, NO_ID }));
+	good(SET("d", DEFAULT, { USER_OBJ, 7, NO_ID }, { USER, 6, BOB }, { GROUP_OBJ, 5, NO_ID }, { MASK, 7, NO_ID },
+		 { OTHER, 4, NO_ID }));
 	same(mode_of("d"), 0777); /* not touched by the default list */
-	umask(077);               /* must not count below */
+	umask(077);		  /* must not count below */
 	fd = (int)good(open("d/f", O_CREAT | O_EXCL | O_RDWR, 0666));
 	good(close(fd));
 	n = get_acl("d/f", ACCESS, &a);
@@ -186,7 +192,7 @@ static void inheritance(void)
 	must(has(&a, n, OTHER, NO_ID, 4));
 	same(mode_of("d/f"), 0664);
 	same(get_acl("d/f", DEFAULT, &a), 0);
-	AS(BOB, BOB)
+	AS (BOB, BOB)
 		must(may("d/f", O_RDWR));
 	good(mkdir("d/sub", 0755));
 	n = get_acl("d/sub", DEFAULT, &a);
@@ -200,7 +206,7 @@ static void inheritance(void)
 	n = get_acl("d/sub/g", ACCESS, &a);
 	must(has(&a, n, MASK, NO_ID, 0));
 	same(mode_of("d/sub/g"), 0600);
-	AS(BOB, BOB)
+	AS (BOB, BOB)
 		must(!may("d/sub/g", O_RDONLY));
 	good(mkfifo("d/p", 0666));
 	same(get_acl("d/p", ACCESS, &a), 5);
@@ -231,7 +237,8 @@ static void moves_with_the_file(void)
 	bool found = false;
 
 	put("f", "x", 0600);
-	good(SET("f", ACCESS, { USER_OBJ, 6, NO_ID }, { USER, 4, BOB }, { GROUP_OBJ, 0, NO_ID }, { MASK, 4, NO_ID }, { OTHER, 0, NO_ID }));
+	good(SET("f", ACCESS, { USER_OBJ, 6, NO_ID }, { USER, 4, BOB }, { GROUP_OBJ, 0, NO_ID }, { MASK, 4, NO_ID },
+		 { OTHER, 0, NO_ID }));
 	n = good(listxattr("f", names, sizeof(names)));
 	for (ssize_t i = 0; i < n; i += (ssize_t)strlen(names + i) + 1)
 		found |= !strcmp(names + i, ACCESS);
@@ -240,7 +247,7 @@ static void moves_with_the_file(void)
 	same(get_acl("g", ACCESS, &a), 5);
 	good(link("g", "h"));
 	same(get_acl("h", ACCESS, &a), 5);
-	AS(BOB, BOB)
+	AS (BOB, BOB)
 		must(may("h", O_RDONLY));
 	good(chown("g", BOB, BOB));
 	same(get_acl("g", ACCESS, &a), 5);
@@ -253,7 +260,8 @@ int main(int argc, char **argv)
 {
 	px_start(argc, argv, "acl");
 	put("probe", "x", 0644);
-	if (SET("probe", ACCESS, { USER_OBJ, 6, NO_ID }, { GROUP_OBJ, 4, NO_ID }, { OTHER, 4, NO_ID }) < 0 && errno == EOPNOTSUPP) {
+	if (SET("probe", ACCESS, { USER_OBJ, 6, NO_ID }, { GROUP_OBJ, 4, NO_ID }, { OTHER, 4, NO_ID }) < 0 &&
+	    errno == EOPNOTSUPP) {
 		px_end();
 		skip_all("no access control lists here");
 	}

@@ -126,12 +126,12 @@ static void rights(void)
 {
 	good(mkdir("d", 0755));
 	good(mkdir("d/e", 0755));
-	AS(ALICE, ALICE) {
+	AS (ALICE, ALICE) {
 		bad(EACCES, mkdir("d/x", 0755));
 		bad(EACCES, rmdir("d/e"));
 	}
 	good(chown("d", ALICE, ALICE));
-	AS(ALICE, ALICE) {
+	AS (ALICE, ALICE) {
 		good(mkdir("d/x", 0755));
 		same(st_of("d/x").st_uid, ALICE);
 		good(rmdir("d/x"));

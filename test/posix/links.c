@@ -87,9 +87,11 @@ static void link_errors(void)
 	good(link("fifo", "fifo2"));
 	must(S_ISFIFO(st_of("fifo2").st_mode));
 	good(chown("f", ALICE, ALICE)); /* of files of others, fs.protected_hardlinks may have its own opinion */
-	AS(ALICE, ALICE)
+	AS (ALICE, ALICE)
 		bad(EACCES, link("f", "x"));
-	for (const char *const *p = (const char *const[]){ "f", "f2", "g", "l", "l2", "dangling", "dangling2", "fifo", "fifo2", NULL }; *p; p++)
+	for (const char *const *p =
+		     (const char *const[]){ "f", "f2", "g", "l", "l2", "dangling", "dangling2", "fifo", "fifo2", NULL };
+	     *p; p++)
 		good(unlink(*p));
 	good(rmdir("d"));
 	section("link: errors and special files");
@@ -113,16 +115,16 @@ static void unlinking(void)
 	bad(ENOTDIR, unlink("l/"));
 	good(unlink("l"));
 	put("d/f", "x", 0644);
-	AS(ALICE, ALICE) {
+	AS (ALICE, ALICE) {
 		bad(EACCES, unlink("d/f"));
 		bad(EACCES, unlink("f"));
 	}
 	good(chown("d", ALICE, ALICE));
-	AS(ALICE, ALICE)
+	AS (ALICE, ALICE)
 		good(unlink("d/f")); /* the folder's right counts */
 	put("d/f", "x", 0000);
 	good(chmod("d", 0600));
-	AS(ALICE, ALICE)
+	AS (ALICE, ALICE)
 		bad(EACCES, unlink("d/f"));
 	good(unlink("d/f"));
 	good(rmdir("d"));
@@ -179,7 +181,7 @@ static void soft(void)
 	same(readlink("l", buf, 4), 4); /* cut without a word */
 	must(!memcmp(buf, "/abs", 4));
 	same(readlink("l", buf, sizeof(buf)), 19);
-	AS(ALICE, ALICE) {
+	AS (ALICE, ALICE) {
 		bad(EACCES, symlink("x", "y"));
 		same(readlink("l", buf, sizeof(buf)), 19);
 	}
@@ -224,7 +226,7 @@ static void owner_of_link(void)
 	good(unlink("l"));
 	good(mkdir("d", 0777));
 	good(chmod("d", 0777));
-	AS(ALICE, CAROL) {
+	AS (ALICE, CAROL) {
 		good(symlink("none", "d/l"));
 		same(st_of("d/l").st_uid, ALICE);
 		same(st_of("d/l").st_gid, CAROL);

@@ -161,7 +161,7 @@ static void record_locks(int fd)
 	same(l.l_len, 10);
 	same(probe(fd, F_GETLK, F_RDLCK, 1000, 0, &l), 'W');
 	same(l.l_start, 20);
-	same(l.l_len, 0); /* to the end, whatever it is */
+	same(l.l_len, 0);				    /* to the end, whatever it is */
 	same(probe(fd, F_GETLK, F_WRLCK, 10, 10, &l), 'U'); /* one's own are no obstacle */
 	good(tell('l', F_UNLCK, 0, 0));
 	section("exclusive record locks");

@@ -25,12 +25,12 @@ static void create(void)
 	good(unlink("f"));
 
 	/* The mode holds for later opens, not for the descriptor that creates. */
-	AS(ALICE, ALICE) {
+	AS (ALICE, ALICE) {
 		bad(EACCES, open("f", O_WRONLY | O_CREAT, 0644)); /* the folder is root's */
 	}
 	good(mkdir("d", 0777));
 	good(chmod("d", 0777));
-	AS(ALICE, ALICE) {
+	AS (ALICE, ALICE) {
 		fd = (int)good(open("d/f", O_RDWR | O_CREAT | O_EXCL, 0000));
 		same(write(fd, "abc", 3), 3);
 		same(st_of("d/f").st_uid, ALICE);
@@ -79,7 +79,7 @@ static void truncating(void)
 	must(after.st_mtim.tv_sec != before.st_mtim.tv_sec || after.st_mtim.tv_nsec != before.st_mtim.tv_nsec);
 	good(close(fd));
 	put("f", "0123456789", 0444);
-	AS(ALICE, ALICE) {
+	AS (ALICE, ALICE) {
 		bad(EACCES, open("f", O_WRONLY | O_TRUNC));
 		bad(EACCES, open("f", O_RDONLY | O_TRUNC)); /* truncating needs to write */
 		bad(EACCES, open("f", O_RDWR));

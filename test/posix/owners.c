@@ -39,9 +39,9 @@ static void modes(void)
 	section("chmod");
 
 	good(chown("f", ALICE, TEAM));
-	AS(BOB, TEAM)
+	AS (BOB, TEAM)
 		bad(EPERM, chmod("f", 0666));
-	AS_GROUPS(ALICE, ALICE, TEAM) {
+	AS_GROUPS (ALICE, ALICE, TEAM) {
 		good(chmod("f", 0666));
 		good(chmod("f", 02755)); /* member of the group: set-gid stays */
 		same(mode_of("f"), 02755);
@@ -50,7 +50,7 @@ static void modes(void)
 		good(chmod("f", 01755)); /* sticky on files is only a bit on Linux */
 		must((mode_of("f") & 06777) == 0755);
 	}
-	AS(ALICE, ALICE) {
+	AS (ALICE, ALICE) {
 		good(chmod("f", 02755)); /* not a member: dropped without a word */
 		same(mode_of("f"), 0755);
 		good(chmod("f", 06755));
@@ -90,13 +90,13 @@ static void owners(void)
 	good(unlink("l"));
 	section("chown");
 
-	AS(ALICE, ALICE) {
+	AS (ALICE, ALICE) {
 		bad(EPERM, chown("f", BOB, (gid_t)-1));
 		bad(EPERM, chown("f", (uid_t)-1, TEAM));
 		good(chown("f", ALICE, ALICE)); /* no change */
 		good(chown("f", (uid_t)-1, ALICE));
 	}
-	AS_GROUPS(ALICE, ALICE, TEAM, GUILD) {
+	AS_GROUPS (ALICE, ALICE, TEAM, GUILD) {
 		good(chown("f", (uid_t)-1, GUILD));
 		same(st_of("f").st_gid, GUILD);
 		good(chown("f", ALICE, TEAM));
@@ -104,7 +104,7 @@ static void owners(void)
 		bad(EPERM, chown("f", BOB, TEAM));
 		bad(EPERM, chown("f", (uid_t)-1, CAROL));
 	}
-	AS_GROUPS(BOB, BOB, TEAM, GUILD) {
+	AS_GROUPS (BOB, BOB, TEAM, GUILD) {
 		bad(EPERM, chown("f", (uid_t)-1, GUILD)); /* not the owner */
 		bad(EPERM, chown("f", BOB, (gid_t)-1));
 	}
@@ -122,7 +122,7 @@ static void set_id_by_chown(void)
 		put("f", "x", 0644);
 		good(chown("f", ALICE, TEAM));
 		good(chmod("f", rows[i].before));
-		AS_GROUPS(ALICE, ALICE, TEAM, GUILD)
+		AS_GROUPS (ALICE, ALICE, TEAM, GUILD)
 			good(chown("f", (uid_t)-1, GUILD));
 		same(mode_of("f"), rows[i].after);
 		/* Also when root does it, and when nothing changes (Linux). */
@@ -177,18 +177,18 @@ static void set_id_by_data(void)
 		put("f", "xxx", 0644);
 		good(chown("f", ALICE, TEAM));
 		good(chmod("f", 06777));
-		AS(BOB, BOB)
+		AS (BOB, BOB)
 			ways[i]();
 		if (!same(mode_of("f"), 0777))
 			printf("# by %s, group may execute\n", names[i]);
 		good(chmod("f", 06766));
-		AS(BOB, BOB)
+		AS (BOB, BOB)
 			ways[i]();
 		/* Without group execute the set-gid bit is no privilege: Linux keeps it, or not (since 5.19: not in the group). */
 		if (!must(!(mode_of("f") & 04000)))
 			printf("# by %s, no group execute\n", names[i]);
 		good(chmod("f", 04755));
-		AS(ALICE, ALICE)
+		AS (ALICE, ALICE)
 			ways[i](); /* the owner as well */
 		if (!same(mode_of("f"), 0755))
 			printf("# by %s as the owner\n", names[i]);
@@ -207,7 +207,7 @@ static void own_create(void)
 
 	good(mkdir("d", 0777));
 	good(chmod("d", 0777));
-	AS_GROUPS(ALICE, TEAM, GUILD) {
+	AS_GROUPS (ALICE, TEAM, GUILD) {
 		fd = (int)good(open("d/f", O_CREAT | O_EXCL | O_RDWR, 06755));
 		same(mode_of("d/f"), 06755);
 		same(st_of("d/f").st_uid, ALICE);

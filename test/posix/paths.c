@@ -79,9 +79,12 @@ static void odd_forms(void)
 
 static void odd_names(void)
 {
-	static const char *const names[] = { "...", " ", "  x", "x ", "-", "-rf", "*", "?", "\\", "\"", "'", "\n", "\t", "\x01",
-					     "\xff\xfe", "\xc3\xa4", "a\xcc\x88", ".hidden", "..x", "CON", "con", "A", "a", "~", "$HOME",
-					     "%s%n", ":", "a:b", ".weft", ".fuse_hidden1", "lost+found" };
+	static const char *const names[] = { "...",	  " ",	  "  x",      "x ",	  "-",	       "-rf",
+					     "*",	  "?",	  "\\",	      "\"",	  "'",	       "\n",
+					     "\t",	  "\x01", "\xff\xfe", "\xc3\xa4", "a\xcc\x88", ".hidden",
+					     "..x",	  "CON",  "con",      "A",	  "a",	       "~",
+					     "$HOME",	  "%s%n", ":",	      "a:b",	  ".weft",     ".fuse_hidden1",
+					     "lost+found" };
 	const size_t n = sizeof(names) / sizeof(names[0]);
 	struct dirent *e;
 	size_t found = 0;

@@ -56,15 +56,15 @@ static void classes(void)
 		mode_t others = 7 & ~bits;
 
 		good(chmod("d/f", (bits << 6) | (others << 3) | others)); /* only the first class that fits counts */
-		AS_GROUPS(ALICE, ALICE, TEAM)
+		AS_GROUPS (ALICE, ALICE, TEAM)
 			try_file(bits);
 		good(chmod("d/f", (others << 6) | (bits << 3) | others));
-		AS(BOB, TEAM)
+		AS (BOB, TEAM)
 			try_file(bits);
-		AS_GROUPS(BOB, BOB, GUILD, TEAM)
+		AS_GROUPS (BOB, BOB, GUILD, TEAM)
 			try_file(bits);
 		good(chmod("d/f", (others << 6) | (others << 3) | bits));
-		AS_GROUPS(BOB, BOB, GUILD)
+		AS_GROUPS (BOB, BOB, GUILD)
 			try_file(bits);
 	}
 	section("files: owner, group, others");
@@ -73,15 +73,15 @@ static void classes(void)
 		mode_t others = 7 & ~bits;
 
 		good(chmod("d", (bits << 6) | (others << 3) | others));
-		AS_GROUPS(ALICE, ALICE, TEAM)
+		AS_GROUPS (ALICE, ALICE, TEAM)
 			try_dir(bits);
 		good(fchdir(home));
 		good(chmod("d", (others << 6) | (bits << 3) | others));
-		AS_GROUPS(BOB, BOB, GUILD, TEAM)
+		AS_GROUPS (BOB, BOB, GUILD, TEAM)
 			try_dir(bits);
 		good(fchdir(home));
 		good(chmod("d", (others << 6) | (others << 3) | bits));
-		AS(BOB, BOB)
+		AS (BOB, BOB)
 			try_dir(bits);
 		good(fchdir(home));
 	}
@@ -113,10 +113,10 @@ static void path_search(void)
 	good(mkdir("a/b", 0755));
 	good(mkdir("a/b/c", 0777));
 	put("a/b/c/f", "x", 0666);
-	AS(ALICE, ALICE)
+	AS (ALICE, ALICE)
 		must(holds("a/b/c/f", "x"));
 	good(chmod("a/b", 0744));
-	AS(ALICE, ALICE) {
+	AS (ALICE, ALICE) {
 		struct stat st;
 
 		bad(EACCES, stat("a/b/c/f", &st));
@@ -142,11 +142,11 @@ static void sticky(void)
 	good(mkdir("s", 01777));
 	good(chmod("s", 01777));
 	good(chown("s", CAROL, CAROL));
-	AS(ALICE, ALICE) {
+	AS (ALICE, ALICE) {
 		put("s/f", "x", 0666);
 		good(mkdir("s/d", 0777));
 	}
-	AS(BOB, BOB) {
+	AS (BOB, BOB) {
 		bad(EPERM, unlink("s/f"));
 		bad(EPERM, rmdir("s/d"));
 		bad(EPERM, rename("s/f", "s/g"));
@@ -155,12 +155,12 @@ static void sticky(void)
 		good(link("s/b", "s/b2"));
 		good(unlink("s/b2"));
 	}
-	AS(CAROL, CAROL) {
+	AS (CAROL, CAROL) {
 		good(unlink("s/b"));
 		good(rename("s/f", "s/f2"));
 		good(rename("s/f2", "s/f"));
 	}
-	AS(ALICE, ALICE) {
+	AS (ALICE, ALICE) {
 		good(rename("s/f", "s/h"));
 		good(unlink("s/h"));
 		good(rmdir("s/d"));
@@ -177,7 +177,7 @@ static void set_gid_folder(void)
 	good(mkdir("g", 0777));
 	good(chown("g", 0, TEAM));
 	good(chmod("g", 02777));
-	AS_GROUPS(ALICE, ALICE, GUILD) {
+	AS_GROUPS (ALICE, ALICE, GUILD) {
 		put("g/f", "x", 0644);
 		same(st_of("g/f").st_gid, TEAM);
 		same(st_of("g/f").st_uid, ALICE);
@@ -196,7 +196,7 @@ static void set_gid_folder(void)
 		good(close(fd));
 		same(mode_of("g/prog") & 02000, 0);
 	}
-	AS_GROUPS(ALICE, ALICE, TEAM) {
+	AS_GROUPS (ALICE, ALICE, TEAM) {
 		fd = (int)good(open("g/prog2", O_CREAT | O_EXCL | O_WRONLY, 02775));
 		good(close(fd));
 		same(mode_of("g/prog2") & 02000, 02000);
@@ -247,11 +247,11 @@ static void supplementary(void)
 	px_child(real_child, NULL);
 	/* In one process: groups that come and go count at once. */
 	for (int i = 0; i < 5; i++) {
-		AS_GROUPS(BOB, BOB, TEAM)
+		AS_GROUPS (BOB, BOB, TEAM)
 			must(holds("gf", "text"));
-		AS_GROUPS(BOB, BOB, GUILD)
+		AS_GROUPS (BOB, BOB, GUILD)
 			bad(EACCES, open("gf", O_RDONLY));
-		AS(BOB, BOB)
+		AS (BOB, BOB)
 			bad(EACCES, open("gf", O_RDONLY));
 	}
 	good(unlink("gf"));
@@ -264,11 +264,11 @@ static void real_and_effective(void)
 {
 	put("f", "x", 0600);
 	good(chown("f", ALICE, ALICE));
-	AS(ALICE, ALICE) { /* the real user is root still */
+	AS (ALICE, ALICE) { /* the real user is root still */
 		good(access("f", R_OK | W_OK));
 		good(faccessat(AT_FDCWD, "f", R_OK, AT_EACCESS));
 	}
-	AS(BOB, BOB) {
+	AS (BOB, BOB) {
 		good(access("f", R_OK));
 		bad(EACCES, faccessat(AT_FDCWD, "f", R_OK, AT_EACCESS));
 		bad(EACCES, open("f", O_RDONLY));

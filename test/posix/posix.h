@@ -22,12 +22,12 @@
 #define ALICE 65531u
 #define BOB 65532u
 #define CAROL 65533u
-#define TEAM 65520u /* a group */
+#define TEAM 65520u  /* a group */
 #define GUILD 65521u /* another */
 
-#define NAME255 \
-	"0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefgh" \
-	"ijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz" \
+#define NAME255                                                                                                                \
+	"0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefgh"                           \
+	"ijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz"                           \
 	"0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz012"
 #define NAME256 NAME255 "3"
 
@@ -72,9 +72,9 @@ mode_t mode_of(const char *path); /* permission bits with set-id and sticky */
 void px_user(uid_t uid, gid_t gid, size_t n, const gid_t *groups);
 void px_root(void);
 #define AS(uid, gid) for (int as_ = (px_user((uid), (gid), 0, NULL), 1); as_; as_ = (px_root(), 0))
-#define AS_GROUPS(uid, gid, ...)                                                                                                  \
-	for (int as_ = (px_user((uid), (gid), sizeof((gid_t[]){ __VA_ARGS__ }) / sizeof(gid_t), (gid_t[]){ __VA_ARGS__ }), 1); as_; \
-	     as_ = (px_root(), 0))
+#define AS_GROUPS(uid, gid, ...)                                                                                               \
+	for (int as_ = (px_user((uid), (gid), sizeof((gid_t[]){ __VA_ARGS__ }) / sizeof(gid_t), (gid_t[]){ __VA_ARGS__ }), 1); \
+	     as_; as_ = (px_root(), 0))
 
 /* Runs fn in a child process and waits for it; its failed checks count here. */
 void px_child(void (*fn)(void *), void *arg);

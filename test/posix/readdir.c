@@ -242,7 +242,7 @@ static void removed(void)
 	closedir(d);
 	bad(ENOENT, open("r", O_RDONLY));
 	good(mkdir("r", 0311));
-	AS(ALICE, ALICE)
+	AS (ALICE, ALICE)
 		must(!opendir("r") && errno == EACCES);
 	good(rmdir("r"));
 	section("removed and unreadable directories");

@@ -215,42 +215,42 @@ static void rights(void)
 	good(mkdir("to", 0755));
 	put("from/f", "F", 0644);
 	good(chown("from", ALICE, ALICE));
-	AS(ALICE, ALICE)
+	AS (ALICE, ALICE)
 		bad(EACCES, rename("from/f", "to/f"));
 	good(chown("to", ALICE, ALICE));
-	AS(ALICE, ALICE)
+	AS (ALICE, ALICE)
 		good(rename("from/f", "to/f"));
 	good(chown("from", 0, 0));
-	AS(ALICE, ALICE)
+	AS (ALICE, ALICE)
 		bad(EACCES, rename("to/f", "from/f"));
 	/* A directory that changes its parent has its .. written: the right to write in it is asked for. */
 	good(chown("from", ALICE, ALICE));
 	good(mkdir("from/d", 0755));
-	AS(ALICE, ALICE) {
+	AS (ALICE, ALICE) {
 		good(rename("from/d", "from/e"));
 		bad(EACCES, rename("from/e", "to/e"));
 	}
 	good(chown("from/e", ALICE, ALICE));
-	AS(ALICE, ALICE)
+	AS (ALICE, ALICE)
 		good(rename("from/e", "to/e"));
 	good(rmdir("to/e"));
 	/* Sticky: only the owner of the file or of the folder. */
 	good(chown("to", 0, 0));
 	good(chmod("to", 01777));
 	good(chown("to/f", ALICE, ALICE));
-	AS(BOB, BOB) {
+	AS (BOB, BOB) {
 		bad(EPERM, rename("to/f", "to/g"));
 		put("to/mine", "m", 0644);
 		bad(EPERM, rename("to/mine", "to/f")); /* the target is another's */
 		good(rename("to/mine", "to/mine2"));
 	}
-	AS(ALICE, ALICE) {
+	AS (ALICE, ALICE) {
 		bad(EPERM, rename("to/f", "to/mine2"));
 		bad(EPERM, renameat2(AT_FDCWD, "to/f", AT_FDCWD, "to/mine2", RENAME_EXCHANGE));
 		good(rename("to/f", "to/g"));
 	}
 	good(chown("to", ALICE, 0));
-	AS(ALICE, ALICE)
+	AS (ALICE, ALICE)
 		good(rename("to/g", "to/mine2"));
 	good(unlink("to/mine2"));
 	good(rmdir("to"));

@@ -66,7 +66,8 @@ static void random_io(int flags, unsigned seed, size_t unit)
 
 static void sizes(void)
 {
-	static const size_t lens[] = { 0, 1, 2, 4095, 4096, 4097, 8191, 65535, 65537, 131072, MB - 1, MB, MB + 1, 3 * MB + 17, MODEL };
+	static const size_t lens[] = { 0,     1,      2,      4095, 4096,   4097,	 8191, 65535,
+				       65537, 131072, MB - 1, MB,   MB + 1, 3 * MB + 17, MODEL };
 
 	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
 		int fd = (int)good(open("f", O_RDWR | O_CREAT | O_TRUNC, 0644));
@@ -222,7 +223,8 @@ static void direct(void)
 /* The largest offset: a file system may end earlier, but then with EFBIG and never with a wrong place. */
 static void huge(void)
 {
-	static const off_t places[] = { (1ll << 31) - 1, 1ll << 31, (1ll << 32) - 1, 1ll << 32, 1ll << 40, (1ll << 44) - 8192, 1ll << 50, 1ll << 62 };
+	static const off_t places[] = { (1ll << 31) - 1, 1ll << 31,	     (1ll << 32) - 1, 1ll << 32,
+					1ll << 40,	 (1ll << 44) - 8192, 1ll << 50,	      1ll << 62 };
 	int fd = (int)good(open("f", O_RDWR | O_CREAT | O_TRUNC, 0644));
 	char c;
 

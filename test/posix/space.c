@@ -184,7 +184,8 @@ static void copying(void)
 	loff_t in = 100, out = 5000;
 	size_t left = 2 * MB;
 	ssize_t n;
-	int a = (int)good(open("a", O_RDWR | O_CREAT | O_TRUNC, 0644)), b = (int)good(open("b", O_RDWR | O_CREAT | O_TRUNC, 0644));
+	int a = (int)good(open("a", O_RDWR | O_CREAT | O_TRUNC, 0644)),
+	    b = (int)good(open("b", O_RDWR | O_CREAT | O_TRUNC, 0644));
 
 	same(pwrite(a, data, 4 * MB, 0), 4 * MB);
 	while (left && (n = good(copy_file_range(a, &in, b, &out, left, 0))) > 0)

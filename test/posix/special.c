@@ -55,7 +55,7 @@ static void nodes(void)
 	bad(EEXIST, mknod(".", S_IFIFO | 0644, 0));
 	good(mkdir("d", 0777));
 	good(chmod("d", 0777));
-	AS(ALICE, ALICE) {
+	AS (ALICE, ALICE) {
 		bad(EPERM, mknod("d/n", S_IFCHR | 0644, makedev(1, 3)));
 		bad(EPERM, mknod("d/n", S_IFBLK | 0644, makedev(7, 0)));
 		good(mknod("d/n", S_IFIFO | 0644, 0));
@@ -128,7 +128,7 @@ static void fifos(void)
 	bad(ESPIPE, lseek(fd, 0, SEEK_SET));
 	good(close(fd));
 	px_wait(pid);
-	AS(ALICE, ALICE)
+	AS (ALICE, ALICE)
 		bad(EACCES, open("fifo", O_RDONLY | O_NONBLOCK));
 	bad(EINVAL, truncate("fifo", 0));
 	good(unlink("fifo"));

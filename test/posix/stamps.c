@@ -10,7 +10,7 @@
 
 static int fd; /* of p/f, open for reading and writing */
 
-static void do_nothing(void) { }
+static void do_nothing(void) {}
 static void do_stat(void) { (void)st_of("p/f"); }
 static void do_open(void) { good(close((int)good(open("p/f", O_RDWR)))); }
 static void do_fsync(void) { good(fsync(fd)); }
@@ -76,7 +76,7 @@ static void do_failures(void)
 	bad(EEXIST, link("p/f", "p/f"));
 	bad(ENOTDIR, rmdir("p/f"));
 	bad(EISDIR, rename("p/f", "p/keep"));
-	AS(BOB, CAROL) {
+	AS (BOB, CAROL) {
 		bad(EACCES, open("p/x", O_CREAT | O_RDWR, 0644));
 		bad(EPERM, chmod("p/f", 0600));
 		bad(EPERM, chown("p/f", CAROL, CAROL));
@@ -135,7 +135,10 @@ static const struct row rows[] = {
 };
 
 static bool differs(struct timespec a, struct timespec b) { return a.tv_sec != b.tv_sec || a.tv_nsec != b.tv_nsec; }
-static bool later(struct timespec a, struct timespec b) { return a.tv_sec > b.tv_sec || (a.tv_sec == b.tv_sec && a.tv_nsec > b.tv_nsec); }
+static bool later(struct timespec a, struct timespec b)
+{
+	return a.tv_sec > b.tv_sec || (a.tv_sec == b.tv_sec && a.tv_nsec > b.tv_nsec);
+}
 
 static void compare(const char *op, const char *of, const char *want, const struct stat *a, const struct stat *b)
 {

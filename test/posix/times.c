@@ -28,8 +28,9 @@ static void values(const char *path)
 			good(utimensat(AT_FDCWD, path, T(secs[i], nsecs[k], secs[i] + 1, nsecs[4 - k]), AT_SYMLINK_NOFOLLOW));
 			st = st_of(path);
 			if (!must(is(st.st_atim, secs[i], nsecs[k])) || !must(is(st.st_mtim, secs[i] + 1, nsecs[4 - k])))
-				printf("# %s: wanted %lld.%09ld, got atime %lld.%09ld mtime %lld.%09ld\n", path, (long long)secs[i], nsecs[k],
-				       (long long)st.st_atim.tv_sec, st.st_atim.tv_nsec, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+				printf("# %s: wanted %lld.%09ld, got atime %lld.%09ld mtime %lld.%09ld\n", path,
+				       (long long)secs[i], nsecs[k], (long long)st.st_atim.tv_sec, st.st_atim.tv_nsec,
+				       (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
 			must(about_now(st.st_ctim));
 		}
 	}
@@ -129,11 +130,11 @@ static void who(void)
 
 	put("f", "x", 0644);
 	good(chown("f", ALICE, ALICE));
-	AS(ALICE, ALICE) {
+	AS (ALICE, ALICE) {
 		good(utimensat(AT_FDCWD, "f", T(1, 1, 2, 2), 0));
 		good(utimensat(AT_FDCWD, "f", NULL, 0));
 	}
-	AS(BOB, BOB) {
+	AS (BOB, BOB) {
 		bad(EPERM, utimensat(AT_FDCWD, "f", T(1, 1, 2, 2), 0));
 		bad(EACCES, utimensat(AT_FDCWD, "f", NULL, 0));
 		bad(EACCES, utimensat(AT_FDCWD, "f", both_now, 0));
@@ -141,14 +142,14 @@ static void who(void)
 		good(utimensat(AT_FDCWD, "f", T(0, UTIME_OMIT, 0, UTIME_OMIT), 0));
 	}
 	good(chmod("f", 0666));
-	AS(BOB, BOB) {
+	AS (BOB, BOB) {
 		bad(EPERM, utimensat(AT_FDCWD, "f", T(1, 1, 2, 2), 0)); /* only owners say what time it was */
 		bad(EPERM, utimensat(AT_FDCWD, "f", T(0, UTIME_NOW, 2, 2), 0));
 		good(utimensat(AT_FDCWD, "f", NULL, 0)); /* who may write may say "now" */
 		good(utimensat(AT_FDCWD, "f", both_now, 0));
 	}
 	good(chmod("f", 0444));
-	AS(ALICE, ALICE) {
+	AS (ALICE, ALICE) {
 		good(utimensat(AT_FDCWD, "f", NULL, 0)); /* the owner needs no right to write */
 		good(utimensat(AT_FDCWD, "f", T(1, 1, 2, 2), 0));
 	}

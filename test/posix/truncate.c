@@ -31,7 +31,8 @@ static void check(int fd, size_t end, size_t size, const char *what)
 
 static void shrink_and_grow(void)
 {
-	static const size_t sizes[] = { 0, 1, 511, 4095, 4096, 4097, 65535, 65536, 1048575, 1048576, 1048577, 2097152, 2500000, SIZE };
+	static const size_t sizes[] = { 0,     1,	511,	 4095,	  4096,	   4097,    65535,
+					65536, 1048575, 1048576, 1048577, 2097152, 2500000, SIZE };
 	const size_t n = sizeof(sizes) / sizeof(sizes[0]);
 	char text[64];
 
@@ -109,10 +110,10 @@ static void errors(void)
 	bad(EINVAL, ftruncate(fd, 0));
 	good(close(fd));
 	good(chmod("f", 0444));
-	AS(ALICE, ALICE)
+	AS (ALICE, ALICE)
 		bad(EACCES, truncate("f", 0));
 	good(chmod("f", 0222));
-	AS(ALICE, ALICE) {
+	AS (ALICE, ALICE) {
 		good(truncate("f", 2));
 		fd = (int)good(open("f", O_WRONLY));
 		good(ftruncate(fd, 1));
@@ -121,7 +122,7 @@ static void errors(void)
 	good(chmod("f", 0666));
 	fd = (int)good(open("f", O_RDWR));
 	good(chmod("f", 0));
-	AS(ALICE, ALICE)
+	AS (ALICE, ALICE)
 		good(ftruncate(fd, 4)); /* the descriptor carries the right */
 	same(st_of("f").st_size, 4);
 	good(close(fd));

@@ -110,7 +110,7 @@ static void namespaces(void)
 	must(listed("f", "trusted.t"));
 	good(setxattr("f", "security.weft-test", "1", 1, 0));
 	same(getxattr("f", "security.weft-test", back, 8), 1);
-	AS(ALICE, ALICE) {
+	AS (ALICE, ALICE) {
 		must(!listed("f", "trusted.t"));
 		bad(ENODATA, getxattr("f", "trusted.t", back, 8));
 		bad(EPERM, setxattr("f", "trusted.t", "2", 1, 0));
@@ -141,20 +141,20 @@ static void rights(void)
 {
 	good(chown("f", ALICE, ALICE));
 	good(setxattr("f", "user.a", "1", 1, 0));
-	AS(BOB, BOB) {
+	AS (BOB, BOB) {
 		same(getxattr("f", "user.a", back, 8), 1);
 		bad(EACCES, setxattr("f", "user.a", "2", 1, 0));
 		bad(EACCES, removexattr("f", "user.a"));
 	}
 	good(chmod("f", 0600));
-	AS(BOB, BOB) {
+	AS (BOB, BOB) {
 		bad(EACCES, getxattr("f", "user.a", back, 8));
 	}
 	good(chmod("f", 0666));
-	AS(BOB, BOB)
+	AS (BOB, BOB)
 		good(setxattr("f", "user.a", "2", 1, 0));
 	good(chmod("f", 0444));
-	AS(ALICE, ALICE) {
+	AS (ALICE, ALICE) {
 		bad(EACCES, setxattr("f", "user.a", "3", 1, 0));
 		same(getxattr("f", "user.a", back, 8), 1);
 	}
@@ -162,7 +162,7 @@ static void rights(void)
 	/* In sticky folders of others, only the owner sets the folder's attributes. */
 	good(mkdir("s", 01777));
 	good(chmod("s", 01777));
-	AS(ALICE, ALICE)
+	AS (ALICE, ALICE)
 		bad(EPERM, setxattr("s", "user.a", "1", 1, 0));
 	good(rmdir("s"));
 	bad(ENOENT, setxattr("none", "user.a", "1", 1, 0));

@@ -266,9 +266,9 @@ static bool check_run(struct content *c, size_t at, const uint8_t *p, uint64_t l
 	return true;
 }
 
-static bool check_end(struct content *c, uint64_t end, bool exact, char *why, size_t why_size)
+static bool check_end(struct content *c, uint64_t end, char *why, size_t why_size)
 {
-	if (end < c->size_lo || (exact ? end : 0) > c->size_hi) {
+	if (end < c->size_lo || end > c->size_hi) {
 		snprintf(why, why_size, "size seen is %llu, must be in %llu..%llu", (unsigned long long)end,
 			 (unsigned long long)c->size_lo, (unsigned long long)c->size_hi);
 		return false;
@@ -279,15 +279,26 @@ static bool check_end(struct content *c, uint64_t end, bool exact, char *why, si
 	return true;
 }
 
+/* A read of nothing tells that the end is at or before its offset. */
+static bool check_nothing(struct content *c, uint64_t offset, char *why, size_t why_size)
+{
+	if (offset < c->size_lo) {
+		snprintf(why, why_size, "nothing was read, the file is at least %llu long", (unsigned long long)c->size_lo);
+		return false;
+	}
+	cut_down(c, offset);
+	return true;
+}
+
 bool content_check(struct content *c, uint64_t offset, uint64_t want, const uint8_t *p, uint64_t got, char *why, size_t why_size)
 {
 	uint64_t end = offset + got;
 	size_t to;
 
-	if (got < want && !check_end(c, MAX(end, MIN(offset, c->size_lo)), got > 0, why, why_size))
-		return false;
 	if (!got)
-		return true;
+		return !want || check_nothing(c, offset, why, why_size);
+	if (got < want && !check_end(c, end, why, why_size))
+		return false;
 	if (end > c->size_hi) {
 		snprintf(why, why_size, "read up to %llu, the file ends at %llu", (unsigned long long)end,
 			 (unsigned long long)c->size_hi);
@@ -306,5 +317,5 @@ bool content_check(struct content *c, uint64_t offset, uint64_t want, const uint
 
 bool content_check_size(struct content *c, uint64_t size, char *why, size_t why_size)
 {
-	return check_end(c, size, true, why, why_size);
+	return check_end(c, size, why, why_size);
 }

@@ -75,7 +75,7 @@ struct world {
 	struct client clients[CLIENTS];
 	struct object objects[OBJECTS];
 	struct worker workers[WORKERS];
-	uint64_t seed, rng, done, kills, cuts, breaks;
+	uint64_t seed, rng, done, kills, cuts, breaks, stragglers;
 	uint32_t counter;
 	bool verbose, failed, quiet;
 };
@@ -137,6 +137,7 @@ static void store_start(struct store *s)
 /* Its memory; the process is dead. */
 static void store_bury(struct store *s)
 {
+	s->w->stragglers += storage_target_counters(s->target)->stale_dropped;
 	rpc_node_free(s->node);
 	storage_target_free(s->target);
 	sim_process_free(s->env);
@@ -153,6 +154,7 @@ static void store_kill(struct store *s)
 	store_bury(s);
 }
 
+#ifdef WEFT_HAVE_FAULT
 static struct osd_dev *fault_on(struct world *w, struct osd_dev *mem, uint64_t seed)
 {
 	struct osd_params p = { .env = w->disks, .below = mem, .seed = seed };
@@ -164,6 +166,15 @@ static struct osd_dev *fault_on(struct world *w, struct osd_dev *mem, uint64_t s
 	return dev;
 }
 
+static struct osd_dev *after_power_cut(struct world *w, struct osd_dev *dev)
+{
+	return fault_on(w, osd_fault_power_cut(dev), below(w, UINT32_MAX));
+}
+#else
+static struct osd_dev *fault_on(struct world *w, struct osd_dev *mem, uint64_t seed) { return mem; }
+static struct osd_dev *after_power_cut(struct world *w, struct osd_dev *dev) { return dev; }
+#endif
+
 static void store_power_cut(struct store *s)
 {
 	struct world *w = s->w;
@@ -173,7 +184,7 @@ static void store_power_cut(struct store *s)
 	s->cuts++;
 	sim_host_power_cut(s->host);
 	gate_abandon(s->gate);
-	s->platter = fault_on(w, osd_fault_power_cut(s->platter), below(w, UINT32_MAX));
+	s->platter = after_power_cut(w, s->platter);
 	store_bury(s);
 	for (unsigned i = 0; i < OBJECTS; i++)
 		if (w->objects[i].store == s)
@@ -212,7 +223,7 @@ static void stores_step(struct world *w, bool faults)
 			s->heal_ns = now + below(w, 20000) * NSEC_PER_MSEC;
 			note(w, "store %u and a client are parted (%u)", i, which);
 		}
-		if (faults && PER_MILLE(w, 5))
+		if (faults && PER_MILLE(w, 20))
 			w->breaks += sim_break(w->sim, s->host, w->clients[below(w, CLIENTS)].host);
 	}
 }
@@ -418,6 +429,7 @@ static void net_params(struct world *w)
 	sim_net_get(w->sim, &p);
 	p.break_ppm = below(w, 2) ? below(w, 2000) : 0;
 	p.slow_ppm = below(w, 2) ? below(w, 20000) : 0;
+	p.slow_max_ns = (1 + below(w, 4000)) * NSEC_PER_MSEC; /* long enough for stragglers of broken connections */
 	sim_net_set(w->sim, &p);
 }
 
@@ -547,6 +559,10 @@ static bool run(uint64_t seed, uint64_t steps, bool verbose, bool faults)
 	       (unsigned long long)seed, w->failed ? "FAILED" : "passed", (unsigned long long)w->done, (unsigned long long)w->kills,
 	       (unsigned long long)w->cuts, (unsigned long long)w->breaks, (double)sim_now_ns(w->sim) / 1e9,
 	       (unsigned long long)sim_trace(w->sim));
+	for (unsigned i = 0; i < STORES; i++)
+		if (w->stores[i].env)
+			w->stragglers += storage_target_counters(w->stores[i].target)->stale_dropped;
+	printf("# %llu stragglers\n", (unsigned long long)w->stragglers);
 	failed = w->failed;
 	tear_down(w);
 	return !failed;
@@ -562,7 +578,7 @@ int main(int argc, char **argv)
 	time_t end;
 	int c;
 
-	log_setup("sim", LOG_ERR);
+	log_setup("sim", getenv("WEFT_SIM_DEBUG") ? LOG_DEBUG : LOG_ERR);
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
 		case 's': seed = strtoull(optarg, NULL, 0); have_seed = true; break;

@@ -59,6 +59,11 @@ static void test_crash(void)
 	content_power_cut(&c);
 	content_synced(&c, 2);
 	ok(!sees(&c, 0, 50, a, 50), "b's own sync does");
+	content_synced(&c, 2);
+	content_write(&c, 300, 100, b);
+	content_power_cut(&c);
+	ok(sees(&c, 250, 10, 0, 0), "nothing may be left of a lost end");
+	ok(!content_check_size(&c, 260, why, sizeof(why)) && content_check_size(&c, 150, why, sizeof(why)), "then it is before that");
 	content_maybe_write(&c, 100, 100, a);
 	ok(sees(&c, 0, 100, b, 100), "a write in doubt leaves others alone");
 	content_fill(a, 100, buf, 10);

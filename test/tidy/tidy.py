@@ -77,8 +77,9 @@ def check_sizes(path, lines):
         report(path, 1, f"{len(lines)} lines, at most {FILE_LINES_MAX}: split it")
     start = 0
     for number, line in enumerate(lines, 1):
-        if len(line.expandtabs(8)) > LINE_MAX and "http" not in line and '"' not in line:
-            report(path, number, f"line of {len(line.expandtabs(8))} columns, at most {LINE_MAX}")
+        columns = len(re.sub(r"-{10,} \*/$", "*/", line).expandtabs(8))  # a section's rule may be long
+        if columns > LINE_MAX and "http" not in line and '"' not in line:
+            report(path, number, f"line of {columns} columns, at most {LINE_MAX}")
         if line == "{":
             start = number
         elif line == "}" and start:

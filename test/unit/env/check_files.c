@@ -31,7 +31,8 @@ static int64_t do_io(struct world *w, struct env_io io)
 static int64_t transfer(struct world *w, enum env_io_op op, struct env_file *f, void *p, size_t len, uint64_t offset,
 			uint32_t flags)
 {
-	struct iovec iov[3] = { { p, len / 3 }, { (char *)p + len / 3, len / 3 }, { (char *)p + len / 3 * 2, len - len / 3 * 2 } };
+	size_t k = len / 3;
+	struct iovec iov[3] = { { p, k }, { (char *)p + k, k }, { (char *)p + 2 * k, len - 2 * k } };
 
 	return do_io(w, (struct env_io){ .op = op, .file = f, .iov = iov, .iov_n = 3, .offset = offset, .flags = flags });
 }

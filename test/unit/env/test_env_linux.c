@@ -20,7 +20,7 @@ static void linux_step(struct world *w)
 
 static void all_checks(struct env *env)
 {
-	char dir[] = "weft-env-XXXXXX";
+	char dir[] = "/tmp/weft-env-XXXXXX";
 	struct world w = {
 		.name = "linux", .a = env, .b = env, .step = linux_step,
 		.listen_addrs = { "tcp:127.0.0.1:0", "unix:@weft-test-env", "tcp:[::1]:0" },
@@ -38,7 +38,7 @@ static void all_checks(struct env *env)
 	rmdir(dir);
 }
 
-/* ---- posts from other threads -------------------------------------------------------------------------------------------------- */
+/* ---- posts from other threads -------------------------------------------------------------------------------------------- */
 
 #define POSTS 20000
 
@@ -106,7 +106,7 @@ static void stops(struct env *env)
 	ok(true, "linux: another thread stops it");
 }
 
-/* ---- a connection that moves to another reactor ------------------------------------------------------------------------------------ */
+/* ---- a connection that moves to another reactor -------------------------------------------------------------------------- */
 
 struct mover {
 	struct env *env, *other;
@@ -222,7 +222,7 @@ static void moves(struct env *env)
 	env_linux_free(m.other);
 }
 
-/* ---- the hooks ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the hooks ----------------------------------------------------------------------------------------------------------- */
 
 struct hook {
 	struct env_linux_read read;
@@ -300,6 +300,26 @@ static void named_address(struct env *env)
 	env->ops->conn_close(m.c);
 }
 
+static void listen_again(struct env *env)
+{
+	static const char *const addrs[] = { "unix:@weft-test-again", "unix:/tmp/weft-test-again", "tcp:127.0.0.1:0" };
+	struct mover m = { .env = env };
+	struct env_listener *l = NULL, *other;
+	char addr[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(addrs); i++) {
+		(void)str_copy(addr, sizeof(addr), addrs[i]);
+		for (int k = 0; k < 3; k++) {
+			is_int(env->ops->listen(env, addr, mover_accepted, &m, &l), 0, "linux: free again at once");
+			(void)str_copy(addr, sizeof(addr), env->ops->listener_addr(l));
+			(void)env_linux_run_once(env, false);
+			if (!k)
+				is_int(env->ops->listen(env, addr, mover_accepted, &m, &other), -EADDRINUSE, "linux: in use");
+			env->ops->listener_close(l);
+		}
+	}
+}
+
 int main(void)
 {
 	struct env *env;
@@ -313,6 +333,7 @@ int main(void)
 	moves(env);
 	hooks(env);
 	named_address(env);
+	listen_again(env);
 	env_linux_free(env);
 	return done_testing();
 }

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* unlink, rmdir, link. */
+#include "meta/create.h"
+
+/* The directory, the child, and the permission to remove it. */
+static int find_victim(struct op *op, const struct wp_fid *parent, struct wp_str name, const struct wp_cred *c,
+		       struct inode **dir, struct inode **child)
+{
+	struct wp_fid fid;
+	uint32_t type;
+	int err = dir_get(op, parent, c, MAY_EXEC, dir);
+
+	if (!err)
+		err = name_check(name);
+	if (!err)
+		err = dentry_find(op->mt, &(*dir)->fid, name, &fid, &type);
+	if (!err)
+		err = inode_get(op, &fid, child);
+	if (!err)
+		err = access_check(op, *dir, c, MAY_WRITE | MAY_EXEC);
+	return err ? err : sticky_check(*dir, *child, c);
+}
+
+int meta_unlink(struct op *op)
+{
+	struct inode *dir, *i;
+	int err;
+
+	META_REQ(op, unlink, m);
+	err = find_victim(op, &m->parent, m->name, &m->cred, &dir, &i);
+	if (err)
+		return err;
+	if (inode_is_dir(i))
+		return -EISDIR;
+	dentry_del(op, &dir->fid, m->name);
+	inode_touch(op, dir, TOUCH_MTIME | TOUCH_CTIME);
+	inode_drop_name(op, i, &dir->fid, m->name);
+	wp_unlink_rep_enc(op_enc(op, 64), &(struct wp_unlink_rep){ .fid = i->fid });
+	err = op_commit(op);
+	if (!err)
+		inode_unlinked_done(op, i);
+	return err;
+}
+
+void inode_drop_name(struct op *op, struct inode *i, const struct wp_fid *parent, struct wp_str name)
+{
+	name_remove(op, i, parent, name);
+	inode_touch(op, i, TOUCH_CTIME);
+	if (i->nlink > 1)
+		i->nlink--;
+	else
+		inode_unlinked(op, i);
+}
+
+int meta_rmdir(struct op *op)
+{
+	struct inode *dir, *i;
+	int err;
+
+	META_REQ(op, rmdir, m);
+	if (m->name.len == 2 && !memcmp(m->name.p, "..", 2))
+		return -ENOTEMPTY;
+	err = find_victim(op, &m->parent, m->name, &m->cred, &dir, &i);
+	if (err)
+		return err;
+	if (!inode_is_dir(i))
+		return -ENOTDIR;
+	err = dir_is_empty(op->mt, &i->fid);
+	if (err)
+		return err;
+	dentry_del(op, &dir->fid, m->name);
+	inode_touch(op, dir, TOUCH_MTIME | TOUCH_CTIME);
+	dir->nlink--;
+	inode_destroy(op, i);
+	wp_rmdir_rep_enc(op_enc(op, 64), &(struct wp_rmdir_rep){ .fid = i->fid });
+	return op_commit(op);
+}
+
+int meta_link(struct op *op)
+{
+	struct wp_link_rep rep = { 0 };
+	struct inode *dir, *i;
+	struct wp_fid old;
+	int err;
+
+	META_REQ(op, link, m);
+	if (wp_fid_valid(&m->fid) && wp_fid_mdt(&m->fid) != wp_fid_mdt(&m->parent))
+		return -EXDEV;
+	err = inode_get(op, &m->fid, &i);
+	if (!err)
+		err = entry_wait(op, i);
+	if (!err)
+		err = create_parent(op, &m->parent, m->name, &m->cred, &dir, &old);
+	if (err)
+		return err;
+	if (inode_is_dir(i))
+		return -EPERM;
+	if (!i->nlink)
+		return -ENOENT;
+	if (i->nlink >= WEFT_LINK_MAX)
+		return -EMLINK;
+	i->nlink++;
+	name_add(op, i, &dir->fid, m->name);
+	inode_touch(op, i, TOUCH_CTIME);
+	dentry_put(op, &dir->fid, m->name, &i->fid, i->mode);
+	inode_touch(op, dir, TOUCH_MTIME | TOUCH_CTIME);
+	err = entry_fill(op, i, 0, false, &rep.entry);
+	if (err)
+		return err;
+	wp_link_rep_enc(op_enc(op, entry_size(&rep.entry)), &rep);
+	return op_commit(op);
+}
