@@ -30,7 +30,7 @@ struct client_mount;
 struct client_op;
 struct client_file;
 
-/* ---- credentials ---------------------------------------------------------------------------------------------------------- */
+/* ---- credentials ------------------------------------------------------------------------------------------------- */
 
 /* Who asks. Copied by the operation, except groups, which stay valid until the callback. */
 struct client_cred {
@@ -46,7 +46,7 @@ struct client_cred {
  * -EACCES). Called on the reactor; must not block for long (reading /proc is fine). */
 typedef int client_groups_fn(void *arg, const struct client_cred *cred, uint32_t *ret, uint32_t max);
 
-/* ---- mount ---------------------------------------------------------------------------------------------------------------- */
+/* ---- mount ------------------------------------------------------------------------------------------------------- */
 
 struct client_params {
 	const char *const *mgmtd; /* addresses of the management daemon, in order of preference */
@@ -86,7 +86,7 @@ void client_leave(struct client *c, uint32_t timeout_ms, void (*done)(void *arg)
 /* Every operation in flight ends with -EINTR soon; for forced unmounts. With shut, later ones fail with -ESHUTDOWN. */
 void client_cancel_all(struct client *c, bool shut);
 
-/* ---- operations ------------------------------------------------------------------------------------------------------------- */
+/* ---- operations -------------------------------------------------------------------------------------------------- */
 
 struct client_lock {
 	uint8_t kind;           /* enum wp_lock_kind: POSIX or FLOCK */
@@ -124,7 +124,7 @@ void client_cancel(struct client *c, struct client_op *op);
 
 #define CLIENT_ARGS client_cb *cb, void *arg
 
-/* ---- names: res.attr of the child unless said otherwise -------------------------------------------------------------------------- */
+/* ---- names: res.attr of the child unless said otherwise ---------------------------------------------------------- */
 
 /* name may be "." (the parent itself). ".." is client_lookup_parent. */
 struct client_op *client_lookup(struct client *c, const struct client_cred *cred, const struct wp_fid *parent, struct wp_str name,
@@ -152,7 +152,7 @@ struct client_op *client_rename(struct client *c, const struct client_cred *cred
 /* res.data, res.len: the target, not terminated. */
 struct client_op *client_readlink(struct client *c, const struct wp_fid *fid, CLIENT_ARGS);
 
-/* ---- inodes ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- inodes ------------------------------------------------------------------------------------------------------ */
 
 /* res.attr, settled. */
 struct client_op *client_getattr(struct client *c, const struct wp_fid *fid, CLIENT_ARGS);
@@ -190,7 +190,7 @@ struct client_op *client_statfs(struct client *c, CLIENT_ARGS);
 /* Everything that completed before is durable: syncfs. -EIO if a storage target lost unsynced writes of this mount. */
 struct client_op *client_sync_all(struct client *c, CLIENT_ARGS);
 
-/* ---- directories ------------------------------------------------------------------------------------------------------------------ */
+/* ---- directories ------------------------------------------------------------------------------------------------- */
 
 /* Checks that cred may read the directory. res.attr. There is no handle: readdir is stateless. */
 struct client_op *client_opendir(struct client *c, const struct client_cred *cred, const struct wp_fid *fid, CLIENT_ARGS);
@@ -199,7 +199,7 @@ struct client_op *client_opendir(struct client *c, const struct client_cred *cre
 struct client_op *client_readdir(struct client *c, const struct client_cred *cred, const struct wp_fid *dir, uint64_t cookie,
 				 uint32_t max_bytes, uint32_t flags, CLIENT_ARGS);
 
-/* ---- files -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------------------------------------------------- */
 
 /* flags: WP_OPEN_*. res.file, res.attr (open: size may be out of date while others write). */
 struct client_op *client_open(struct client *c, const struct client_cred *cred, const struct wp_fid *fid, uint32_t flags,
@@ -228,7 +228,8 @@ enum {
 };
 
 /* res.n: bytes written: all of them, or fewer at the file size limit (-EFBIG if none). On any other error some may be written.
- * res.lock.start: offset of the first byte (append). cred may be NULL unless CLIENT_WRITE_KILL. */
+ * res.lock.start: offset of the first byte (append). cred may be NULL unless CLIENT_WRITE_KILL; if it is given and not cap_dac,
+ * set-id bits that the file had when opened are cleared as well. */
 struct client_op *client_write(struct client *c, struct client_file *file, const struct client_cred *cred, const struct iovec *iov,
 			       int iov_n, uint64_t offset, uint32_t flags, CLIENT_ARGS);
 /* Data written by this mount and everything executed on the inode is durable. -EIO: a storage target lost writes; reported once. */
@@ -245,14 +246,14 @@ struct client_op *client_lseek(struct client *c, struct client_file *file, uint6
 struct client_op *client_copy_range(struct client *c, struct client_file *in, uint64_t off_in, struct client_file *out,
 				    uint64_t off_out, uint64_t length, CLIENT_ARGS);
 
-/* ---- locks ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- locks ------------------------------------------------------------------------------------------------------- */
 
 /* res.lock: a conflicting lock, or type UNLOCK. */
 struct client_op *client_getlk(struct client *c, struct client_file *file, const struct client_lock *lock, CLIENT_ARGS);
 /* With wait, ends when granted, with -EDEADLK, or -EINTR after client_cancel; without, -EAGAIN when held by another. */
 struct client_op *client_setlk(struct client *c, struct client_file *file, const struct client_lock *lock, bool wait, CLIENT_ARGS);
 
-/* ---- state for people ----------------------------------------------------------------------------------------------------------------- */
+/* ---- state for people -------------------------------------------------------------------------------------------- */
 
 struct client_stats {
 	uint64_t ops, calls, retries, read_bytes, written_bytes, sessions_lost, bad_crcs;

@@ -39,7 +39,7 @@
 #define CLIENT_META_CREDITS 256u
 #define CLIENT_STORAGE_CREDITS 64u
 
-/* ---- mount ----------------------------------------------------------------------------------------------------------------- */
+/* ---- mount ------------------------------------------------------------------------------------------------------- */
 
 enum session_state {
 	SESSION_NONE,      /* to be opened */
@@ -88,7 +88,7 @@ struct client_mount {
 	uint32_t osts_used_n;     /* [mount] */
 };
 
-/* ---- inodes and files --------------------------------------------------------------------------------------------------------- */
+/* ---- inodes and files -------------------------------------------------------------------------------------------- */
 
 /* Layout and capability: immutable, shared by the operations that use it. */
 struct grant {
@@ -151,7 +151,7 @@ struct client_file {
 	bool registered;          /* [mount] linked in files */
 };
 
-/* ---- reactor ------------------------------------------------------------------------------------------------------------------ */
+/* ---- reactor ----------------------------------------------------------------------------------------------------- */
 
 struct client_op;
 
@@ -386,7 +386,7 @@ struct io {
 	uint32_t seq;            /* syncs: obj_state.seq when started */
 };
 
-/* ---- op.c ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- op.c -------------------------------------------------------------------------------------------------------- */
 
 struct client_op *cl_op_new(struct client *c, client_cb *cb, void *arg);
 void cl_op_cred(struct client_op *op, const struct client_cred *cred);
@@ -406,7 +406,7 @@ void cl_op_finish_task(void *arg);
 void cl_op_run_finished(struct client *c);
 void cl_op_pool_done(struct client *c);
 
-/* ---- meta.c ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- meta.c ------------------------------------------------------------------------------------------------------ */
 
 /* Sends op->req to the metadata target; next is called with 0, or the error; op->call has the reply. */
 void cl_op_meta(struct client_op *op, const struct req_type *type, uint32_t target, void (*next)(struct client_op *op, int err));
@@ -459,11 +459,12 @@ void cl_start_map_ready(struct client *c, int err);
 void cl_map_stop(struct client *c);
 void cl_map_watch(struct client *c);
 
-/* ---- session.c, peers.c ------------------------------------------------------------------------------------------------------------- */
+/* ---- session.c, peers.c ------------------------------------------------------------------------------------------ */
 
 struct mdt *cl_mdt_get(struct client *c, uint32_t target);
 struct ost *cl_ost_get(struct client *c, uint32_t target);
 void cl_mdt_free(struct mdt *t);
+void cl_mdt_ping_start(struct mdt *t);
 void cl_mdts_free(struct client *c);
 void cl_osts_free(struct client *c);
 void cl_mdt_attach(void *arg, struct rpc_peer *peer, struct rpc_conn *conn);
@@ -472,7 +473,7 @@ void cl_mdt_init_session(struct mdt *t);
 /* Is the file's handle still known to the server, as far as we know? */
 bool cl_file_stale(struct client_file *f);
 
-/* ---- file.c -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- file.c ------------------------------------------------------------------------------------------------------ */
 
 struct grant *cl_grant_new(const struct wp_layout *l, const struct wp_cap *cap);
 void cl_grant_ref(struct grant *g);
@@ -492,7 +493,7 @@ void cl_file_unknown(struct client_file *f);
 /* What a sole writer knows; false: not enough for a hint. */
 bool cl_file_get_hint(struct client_file *f, struct wp_data_hint *h);
 
-/* ---- io.c ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- io.c -------------------------------------------------------------------------------------------------------- */
 
 /* Starts a round of object calls: pump is called now and after each call, done (also with op->io_err) when none is left. */
 void cl_op_ios(struct client_op *op, void (*pump)(struct client_op *op), void (*io_done)(struct client_op *op, struct io *io),
@@ -521,7 +522,7 @@ uint32_t cl_layout_bound(const struct wp_layout *l);
 /* COLLAPSE_RANGE and INSERT_RANGE of op->file, op->offset, op->length. */
 void cl_move_range(struct client_op *op, bool insert);
 
-/* ---- settle.c -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- settle.c ---------------------------------------------------------------------------------------------------- */
 
 /* Brings size, mtime and blocks of *e (decoded, scratch memory) into op->res.attr up to date; then next. */
 void cl_op_settle(struct client_op *op, const struct wp_entry *e, void (*next)(struct client_op *op, int err));

@@ -126,7 +126,7 @@ static void move_next(struct move *mv)
 	mv->op->child = client_read(mv->op->c, mv->in, &mv->iov, 1, from, move_read, mv);
 }
 
-/* ---- copy_file_range --------------------------------------------------------------------------------------------------------------- */
+/* ---- copy_file_range --------------------------------------------------------------------------------------------- */
 
 static void copy_done(struct move *mv, int err)
 {
@@ -156,7 +156,7 @@ struct client_op *client_copy_range(struct client *c, struct client_file *in, ui
 	return op;
 }
 
-/* ---- collapse and insert ------------------------------------------------------------------------------------------------------------- */
+/* ---- collapse and insert ----------------------------------------------------------------------------------------- */
 
 static void range_over(void *arg, int err, const struct client_res *res)
 {

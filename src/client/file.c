@@ -11,7 +11,7 @@
  */
 #include "client/client_priv.h"
 
-/* ---- grants ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- grants ------------------------------------------------------------------------------------------------------ */
 
 struct grant *cl_grant_new(const struct wp_layout *l, const struct wp_cap *cap)
 {
@@ -68,7 +68,7 @@ struct grant *cl_file_grant(struct client_file *f)
 	return g;
 }
 
-/* ---- inodes ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- inodes ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t fid_hash(const struct wp_fid *fid)
 {
@@ -184,7 +184,7 @@ void cl_inode_mark_clean(struct client_inode *in, struct obj_state *o)
 	in->dirty_n--;
 }
 
-/* ---- what writes tell ----------------------------------------------------------------------------------------------------------------- */
+/* ---- what writes tell -------------------------------------------------------------------------------------------- */
 
 static void ost_wrote(struct ost *o, const struct io *io, bool stable)
 {
@@ -281,7 +281,7 @@ bool cl_file_get_hint(struct client_file *f, struct wp_data_hint *h)
 	return ok;
 }
 
-/* ---- files --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------------------------------------------------- */
 
 /* With the inode locked: do our object states describe the whole file that was just opened? */
 static bool inode_knows_all(const struct client_inode *in, const struct wp_attr *a, bool created)
@@ -364,7 +364,7 @@ void client_file_unref(struct client_file *f)
 const struct wp_fid *client_file_fid(const struct client_file *f) { return &f->inode->fid; }
 uint32_t client_file_flags(const struct client_file *f) { return f->flags; }
 
-/* ---- open and create ----------------------------------------------------------------------------------------------------------------- */
+/* ---- open and create --------------------------------------------------------------------------------------------- */
 
 static void opened_settled(struct client_op *op, int err)
 {
@@ -499,7 +499,7 @@ struct client_op *client_create(struct client *c, const struct client_cred *cred
 	return op;
 }
 
-/* ---- close ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- close ------------------------------------------------------------------------------------------------------- */
 
 static void release_done(struct client_op *op, int err)
 {

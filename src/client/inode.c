@@ -63,7 +63,7 @@ struct client_op *client_access(struct client *c, const struct client_cred *cred
 	return op;
 }
 
-/* ---- extended attributes ------------------------------------------------------------------------------------------------------------ */
+/* ---- extended attributes ----------------------------------------------------------------------------------------- */
 
 static bool xattr_name_fits(struct client_op *op, struct wp_str name)
 {
@@ -155,7 +155,7 @@ struct client_op *client_removexattr(struct client *c, const struct client_cred 
 	return op;
 }
 
-/* ---- layouts ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- layouts ----------------------------------------------------------------------------------------------------- */
 
 static void get_layout_done(struct client_op *op, int err)
 {
@@ -201,7 +201,7 @@ struct client_op *client_set_layout(struct client *c, const struct client_cred *
 	return op;
 }
 
-/* ---- the file system -------------------------------------------------------------------------------------------------------------------- */
+/* ---- the file system --------------------------------------------------------------------------------------------- */
 
 static void statfs_done(struct client_op *op, int err)
 {

@@ -10,7 +10,7 @@
 
 static void io_send(struct io *io);
 
-/* ---- pool -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- pool -------------------------------------------------------------------------------------------------------- */
 
 uint32_t cl_grant_obj_index(const struct grant *g, uint32_t component, uint32_t stripe)
 {
@@ -78,7 +78,7 @@ void cl_ios_free_kept(struct client_op *op)
 		cl_io_free(list_first(&op->ios_kept, struct io, link));
 }
 
-/* ---- rounds ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- rounds ------------------------------------------------------------------------------------------------------ */
 
 bool cl_op_ios_room(const struct client_op *op)
 {
@@ -145,7 +145,7 @@ void cl_ios_abort(struct client_op *op)
 		rpc_call_cancel(&io->call);
 }
 
-/* ---- capabilities -------------------------------------------------------------------------------------------------------------------- */
+/* ---- capabilities ------------------------------------------------------------------------------------------------ */
 
 static void refresh_over(void *arg, int err, const struct client_res *res)
 {
@@ -222,7 +222,7 @@ static void io_stall(struct io *io)
 	cl_op_meta(rop, &cl_req_refresh_cap, wp_fid_mdt(&op->file->inode->fid), refresh_done);
 }
 
-/* ---- replies ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- replies ----------------------------------------------------------------------------------------------------- */
 
 /* Do the checksums of the blocks match what arrived? */
 static bool io_payload_intact(const struct io *io, const uint32_t *crcs, uint32_t crcs_n)
@@ -345,7 +345,7 @@ static void io_called(struct rpc_call *call)
 	}
 }
 
-/* ---- requests ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- requests ---------------------------------------------------------------------------------------------------- */
 
 /* One checksum per block of the object that the payload touches; returns their number. */
 static uint32_t io_checksum(const struct io *io, uint32_t *crcs)

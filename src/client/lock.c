@@ -2,7 +2,7 @@
 /* Record locks and flocks. The target decides; we remember what we hold, to tell a restarted target. */
 #include "client/client_priv.h"
 
-/* ---- what we hold ----------------------------------------------------------------------------------------------------------------- */
+/* ---- what we hold ------------------------------------------------------------------------------------------------ */
 
 static bool same_owner(const struct client_lock *a, const struct client_lock *b)
 {
@@ -63,7 +63,7 @@ static bool held_any(struct client_inode *in, const struct client_lock *l)
 	return any;
 }
 
-/* ---- operations ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- operations -------------------------------------------------------------------------------------------------- */
 
 static void getlk_done(struct client_op *op, int err)
 {

@@ -6,7 +6,7 @@
 
 #define START_RETRY_MS 500u
 
-/* ---- mount ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- mount ------------------------------------------------------------------------------------------------------- */
 
 int client_mount_new(const struct client_params *p, struct client_mount **ret)
 {
@@ -63,7 +63,7 @@ void client_mount_free(struct client_mount *m)
 	free(m);
 }
 
-/* ---- client ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- client ------------------------------------------------------------------------------------------------------ */
 
 static void start_retry(void *arg);
 static void beat_send(void *arg);
@@ -161,7 +161,7 @@ struct env *client_env(struct client *c) { return c->env; }
 struct client_mount *client_mount_of(struct client *c) { return c->m; }
 void client_stats(const struct client *c, struct client_stats *ret) { *ret = c->stats; }
 
-/* ---- starting: the node, then the map, then the root ---------------------------------------------------------------------------------- */
+/* ---- starting: the node, then the map, then the root ------------------------------------------------------------- */
 
 static void start_report(struct client *c, int err, const struct wp_attr *root)
 {
@@ -273,7 +273,7 @@ void client_start(struct client *c, client_ready_fn *fn, void *arg)
 		cl_map_watch(c);
 }
 
-/* ---- heartbeats: mgmtd forgets nodes that are silent ---------------------------------------------------------------------------------- */
+/* ---- heartbeats: mgmtd forgets nodes that are silent ------------------------------------------------------------- */
 
 static void beat_done(struct rpc_call *call)
 {
@@ -303,7 +303,7 @@ static void beat_send(void *arg)
 	rpc_call(c->mgmtd, &c->beat_call);
 }
 
-/* ---- leaving ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- leaving ----------------------------------------------------------------------------------------------------- */
 
 struct leave_call {
 	struct rpc_call call;

@@ -248,7 +248,7 @@ struct client_op *client_readlink(struct client *c, const struct wp_fid *fid, cl
 	return op;
 }
 
-/* ---- directories -------------------------------------------------------------------------------------------------------------------- */
+/* ---- directories ------------------------------------------------------------------------------------------------- */
 
 struct client_op *client_opendir(struct client *c, const struct client_cred *cred, const struct wp_fid *fid, client_cb *cb, void *arg)
 {

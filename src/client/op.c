@@ -192,7 +192,7 @@ void cl_op_pause(struct client_op *op, uint32_t delay_ms, void (*next)(struct cl
 	env_timer_in(op->c->env, &op->timer, delay_ms * NSEC_PER_MSEC);
 }
 
-/* ---- cancellation ------------------------------------------------------------------------------------------------------------- */
+/* ---- cancellation ------------------------------------------------------------------------------------------------ */
 
 void cl_op_abort(struct client_op *op, int err)
 {

@@ -46,8 +46,12 @@ static void mdt_hello_done(struct rpc_call *call)
 	struct client_op *op;
 
 	t->ping_busy = false;
-	if (!call->err || t->c->freeing)
+	if (t->c->freeing)
 		return;
+	if (!call->err) {
+		cl_mdt_ping_start(t);
+		return;
+	}
 	list_splice(&failed, &t->queue);
 	while ((op = list_pop(&failed, struct client_op, queue))) {
 		op->flags &= ~(uint32_t)OP_QUEUED;

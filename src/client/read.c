@@ -12,7 +12,7 @@
 
 #define RELATIME_NS (24ull * 3600 * NSEC_PER_SEC)
 
-/* ---- iovecs ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- iovecs ------------------------------------------------------------------------------------------------------ */
 
 /* The caller's memory at pos of the transfer; *len: contiguous bytes from there. */
 static uint8_t *iov_at(const struct client_op *op, uint64_t pos, uint64_t *len)
@@ -44,7 +44,7 @@ static void iov_put(const struct client_op *op, uint64_t pos, const uint8_t *src
 	}
 }
 
-/* ---- access time --------------------------------------------------------------------------------------------------------------------- */
+/* ---- access time ------------------------------------------------------------------------------------------------- */
 
 static bool time_le(const struct wp_time *a, const struct wp_time *b)
 {
@@ -76,7 +76,7 @@ static void touch_atime(struct client_op *op)
 		client_setattr(op->c, &nobody, &op->file->inode->fid, NULL, &sa, NULL, NULL);
 }
 
-/* ---- the round ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- the round --------------------------------------------------------------------------------------------------- */
 
 static void read_decide(struct client_op *op);
 
@@ -153,7 +153,7 @@ static void read_ask_size(struct client_op *op)
 	op->child = client_getattr(op->c, &op->file->inode->fid, read_size_known, op);
 }
 
-/* ---- the second try ------------------------------------------------------------------------------------------------------------------- */
+/* ---- the second try ---------------------------------------------------------------------------------------------- */
 
 static void reread_pump(struct client_op *op)
 {

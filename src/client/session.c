@@ -23,7 +23,7 @@ struct attach_reclaim {
 static void attach_start(struct mdt *t);
 static void mdt_ping(void *arg);
 
-/* ---- waiting for another reactor's attempt ---------------------------------------------------------------------------------------- */
+/* ---- waiting for another reactor's attempt ----------------------------------------------------------------------- */
 
 static void mdt_woken(void *arg)
 {
@@ -89,7 +89,7 @@ bool cl_file_stale(struct client_file *f)
 	return f->session_gen != atomic_load_explicit(&f->session->gen, memory_order_relaxed);
 }
 
-/* ---- pings ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- pings ------------------------------------------------------------------------------------------------------- */
 
 static void mdt_ping_arm(struct mdt *t)
 {
@@ -134,7 +134,14 @@ static void mdt_ping(void *arg)
 	rpc_call(t->peer, &t->ping);
 }
 
-/* ---- attaching ----------------------------------------------------------------------------------------------------------------------- */
+/* Once there is a session; the call that made the peer connect uses the same memory, and starts it when it is done. */
+void cl_mdt_ping_start(struct mdt *t)
+{
+	if (!env_timer_armed(&t->ping_timer) && !t->ping_busy)
+		mdt_ping_arm(t);
+}
+
+/* ---- attaching --------------------------------------------------------------------------------------------------- */
 
 /* This connection is part of the session now. */
 static void attach_ready(struct mdt *t, uint64_t boot_epoch)
@@ -161,8 +168,7 @@ static void attach_ready(struct mdt *t, uint64_t boot_epoch)
 	pthread_mutex_unlock(&m->lock);
 	t->conn = NULL;
 	rpc_peer_ready(t->peer, conn, 0);
-	if (!env_timer_armed(&t->ping_timer) && !t->ping_busy)
-		mdt_ping_arm(t);
+	cl_mdt_ping_start(t);
 	cl_mdt_submit_queue(t);
 }
 
@@ -227,7 +233,7 @@ static void attach_open(struct mdt *t)
 	rpc_call_on(t->conn, &t->attach);
 }
 
-/* ---- reclaim --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- reclaim ----------------------------------------------------------------------------------------------------- */
 
 static void reclaim_free(struct mdt *t)
 {
@@ -336,7 +342,7 @@ static void reclaim_next(struct mdt *t)
 	rpc_call_on(t->conn, &t->attach);
 }
 
-/* ---- attach ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- attach ------------------------------------------------------------------------------------------------------ */
 
 static void session_lost(struct mdt *t, uint64_t id)
 {

@@ -9,7 +9,7 @@
 
 static void write_start(struct client_op *op);
 
-/* ---- append -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- append ------------------------------------------------------------------------------------------------------ */
 
 static void append_unlock(struct client_op *op, bool cancel)
 {
@@ -63,7 +63,7 @@ static void append_lock(struct client_op *op)
 	cl_op_meta(op, &cl_req_lock, wp_fid_mdt(&f->inode->fid), append_locked);
 }
 
-/* ---- the round ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the round --------------------------------------------------------------------------------------------------- */
 
 /* The payload at op->pos as at most CLIENT_BULK_IOV pieces, else gathered. */
 static int write_slice(struct client_op *op, struct io *io)
@@ -177,7 +177,7 @@ static void write_start(struct client_op *op)
 	cl_op_ios(op, write_pump, write_io_done, write_done);
 }
 
-/* ---- start ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- start ------------------------------------------------------------------------------------------------------- */
 
 static void write_or_append(struct client_op *op)
 {
@@ -232,7 +232,7 @@ struct client_op *client_write(struct client *c, struct client_file *f, const st
 		cl_op_finish(op, -EIO);
 	else if (!op->length)
 		cl_op_finish(op, 0);
-	else if ((flags & CLIENT_WRITE_KILL) && cred)
+	else if (cred && ((flags & CLIENT_WRITE_KILL) || (f->suid && !cred->cap_dac)))
 		write_kill(op);
 	else
 		write_or_append(op);

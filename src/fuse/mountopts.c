@@ -40,8 +40,8 @@ int mountopts_add(struct fuse_args *args, bool allow_other, bool ro)
 	cleanup_free char *text = NULL;
 	bool root = allow_other;
 
-	/* Root's mounts honour device nodes and set-id bits, as any disk's would; taken may say otherwise. */
-	text = xasprintf("fsname=weft,subtype=weft%s%s%s%s", allow_other ? ",allow_other" : "", root ? ",dev,suid" : "",
+	/* Set-id bits count on mounts of root; device nodes only if asked for: who may open one is not checked (no cached attributes). */
+	text = xasprintf("fsname=weft,subtype=weft%s%s%s%s", allow_other ? ",allow_other" : "", root ? ",nodev,suid" : "",
 			 ro ? ",ro" : "", taken);
 	return fuse_opt_add_arg(args, "-o") || fuse_opt_add_arg(args, text) ? -ENOMEM : 0;
 }

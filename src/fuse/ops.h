@@ -35,9 +35,7 @@ extern struct fuse_ops_config fuse_ops_config;
 #define FREQ_MAGIC 0x66726571u
 #define FREQ_NAMES (2 * (WP_NAME_MAX + 1))
 
-struct ffile {
-	struct client_file *file;
-};
+struct ffile; /* an open file: ops_file.c */
 
 struct freq {
 	uint32_t magic;
@@ -52,7 +50,7 @@ struct freq {
 	off_t off;
 	uint64_t lock_owner;
 	struct fuse_file_info fi;
-	struct client_file *file;
+	struct ffile *ffile;
 	bool plus;
 	bool cancelling, finished;
 	struct env_task cancel;
@@ -81,7 +79,7 @@ static inline struct client *freq_client(struct freq *f) { return f->thread->cli
 struct wp_fid fid_of(fuse_ino_t ino);
 fuse_ino_t ino_of(const struct wp_fid *fid);
 void stat_of(const struct wp_attr *a, struct stat *st);
-static inline struct client_file *file_of(const struct fuse_file_info *fi) { return (struct client_file *)(uintptr_t)fi->fh; }
+struct client_file *file_of(const struct fuse_file_info *fi);
 
 /* Completions that several operations share. */
 void done_err(void *arg, int err, const struct client_res *res);

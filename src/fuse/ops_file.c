@@ -3,11 +3,68 @@
 #include "fuse/ops.h"
 
 #include <fcntl.h>
-#include <linux/fuse.h>
+#include <pthread.h>
 #include <sys/file.h>
 
 #define KERNEL_FMODE_EXEC 0x20 /* __FMODE_EXEC reaches us in the open flags of an execve */
 #define INIT2_DIRECT_IO_ALLOW_MMAP (1ull << 36)
+
+/* ---- open files ------------------------------------------------------------------------------------------- */
+
+/*
+ * Record locks go when their owner closes the file, which FLUSH tells, or with the open file if they belong to that
+ * (F_OFD_SETLK): then no FLUSH names their owner, and RELEASE is the end. So an open file remembers the owners that locked
+ * through it and were not flushed.
+ */
+struct ffile {
+	struct client_file *file;
+	pthread_mutex_t lock; /* owners: requests of one file may come to several threads */
+	uint64_t *owners;
+	unsigned n;
+};
+
+static struct ffile *ffile_of(const struct fuse_file_info *fi) { return (struct ffile *)(uintptr_t)fi->fh; }
+
+struct client_file *file_of(const struct fuse_file_info *fi) { return ffile_of(fi)->file; }
+
+static uint64_t ffile_new(struct client_file *file)
+{
+	struct ffile *ff = NEW(struct ffile);
+
+	ff->file = file;
+	pthread_mutex_init(&ff->lock, NULL);
+	return (uintptr_t)ff;
+}
+
+static void ffile_free(struct ffile *ff)
+{
+	pthread_mutex_destroy(&ff->lock);
+	free(ff->owners);
+	free(ff);
+}
+
+static void owner_add(struct ffile *ff, uint64_t owner)
+{
+	unsigned i = 0;
+
+	pthread_mutex_lock(&ff->lock);
+	while (i < ff->n && ff->owners[i] != owner)
+		i++;
+	if (i == ff->n) {
+		ff->owners = xrealloc(ff->owners, (ff->n + 1) * sizeof(*ff->owners));
+		ff->owners[ff->n++] = owner;
+	}
+	pthread_mutex_unlock(&ff->lock);
+}
+
+static void owner_drop(struct ffile *ff, uint64_t owner)
+{
+	pthread_mutex_lock(&ff->lock);
+	for (unsigned i = 0; i < ff->n; i++)
+		if (ff->owners[i] == owner)
+			ff->owners[i--] = ff->owners[--ff->n];
+	pthread_mutex_unlock(&ff->lock);
+}
 
 /* ---- open, create, release ----------------------------------------------------------------------------- */
 
@@ -29,8 +86,8 @@ static uint32_t open_flags(int flags)
 		wire |= WP_OPEN_TRUNC;
 	if (flags & O_EXCL)
 		wire |= WP_OPEN_EXCL;
-	if (flags & KERNEL_FMODE_EXEC)
-		wire |= WP_OPEN_EXEC;
+	if (flags & KERNEL_FMODE_EXEC) /* to execute is not to read: it needs x, not r */
+		wire = (wire & ~(uint32_t)WP_OPEN_READ) | WP_OPEN_EXEC;
 	if (chan_open_kills_suid())
 		wire |= WP_OPEN_KILL_SUIDGID;
 	return wire;
@@ -52,7 +109,13 @@ static void set_io_mode(struct fuse_file_info *fi)
 }
 
 /* The application went away before the reply: nobody will release the handle. */
-static void forget_file(struct freq *f) { client_release(freq_client(f), file_of(&f->fi), NULL, NULL); }
+static void forget_file(struct freq *f)
+{
+	struct ffile *ff = ffile_of(&f->fi);
+
+	client_release(freq_client(f), ff->file, NULL, NULL);
+	ffile_free(ff);
+}
 
 static void open_done(void *arg, int err, const struct client_res *res)
 {
@@ -62,7 +125,7 @@ static void open_done(void *arg, int err, const struct client_res *res)
 		freq_end(f, err);
 		return;
 	}
-	f->fi.fh = (uintptr_t)res->file;
+	f->fi.fh = ffile_new(res->file);
 	freq_settle(f);
 	set_io_mode(&f->fi);
 	if (fuse_reply_open(f->req, &f->fi) == -ENOENT)
@@ -88,7 +151,7 @@ static void create_done(void *arg, int err, const struct client_res *res)
 		freq_end(f, err);
 		return;
 	}
-	f->fi.fh = (uintptr_t)res->file;
+	f->fi.fh = ffile_new(res->file);
 	e.ino = ino_of(&res->attr.fid);
 	stat_of(&res->attr, &e.attr);
 	freq_settle(f);
@@ -108,25 +171,31 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 			      open_flags(fi->flags) | WP_OPEN_CREATE, NULL, create_done, f);
 }
 
-static void release_file(struct freq *f)
+/* The locks of the open file itself, one owner after another, then the file. */
+static void release_next(void *arg, int err, const struct client_res *res)
 {
-	f->op = client_release(freq_client(f), f->file, done_err, f);
-}
+	struct freq *f = arg;
+	struct ffile *ff = f->ffile;
+	struct client_file *file = ff->file;
 
-static void flock_dropped(void *arg, int err, const struct client_res *res) { release_file(arg); }
+	if (ff->n) {
+		f->op = client_flush(freq_client(f), file, ff->owners[--ff->n], release_next, f);
+		return;
+	}
+	ffile_free(ff);
+	f->op = client_release(freq_client(f), file, done_err, f);
+}
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct freq *f = freq_new(req);
-	struct client_lock lock = {
-		.kind = WP_LOCK_KIND_FLOCK, .type = WP_LOCK_TYPE_UNLOCK, .owner = fi->lock_owner, .end = UINT64_MAX
-	};
+	struct client_lock lock = { .kind = WP_LOCK_KIND_FLOCK, .type = WP_LOCK_TYPE_UNLOCK, .owner = fi->lock_owner, .end = UINT64_MAX };
 
-	f->file = file_of(fi);
+	f->ffile = ffile_of(fi);
 	if (fi->flock_release)
-		f->op = client_setlk(freq_client(f), f->file, &lock, false, flock_dropped, f);
+		f->op = client_setlk(freq_client(f), f->ffile->file, &lock, false, release_next, f);
 	else
-		release_file(f);
+		release_next(f, 0, NULL);
 }
 
 /* ---- data ---------------------------------------------------------------------------------------------- */
@@ -188,6 +257,7 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct freq *f = freq_new(req);
 
+	owner_drop(ffile_of(fi), fi->lock_owner);
 	f->op = client_flush(freq_client(f), file_of(fi), fi->lock_owner, done_err, f);
 }
 
@@ -285,6 +355,8 @@ void op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct 
 	struct client_lock l = record_lock(fi, lock);
 	struct freq *f = freq_new(req);
 
+	if (l.type != WP_LOCK_TYPE_UNLOCK)
+		owner_add(ffile_of(fi), l.owner);
 	f->op = client_setlk(freq_client(f), file_of(fi), &l, sleep != 0, done_err, f);
 }
 

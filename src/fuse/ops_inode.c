@@ -4,12 +4,27 @@
 
 #include <sys/statvfs.h>
 
+#include "fuse/opendirs.h"
+
+static void getattr_done(void *arg, int err, const struct client_res *res)
+{
+	struct freq *f = arg;
+	struct client_res gone;
+
+	if ((err == -ESTALE || err == -ENOENT) && opendirs_find(ino_of(&f->fid), &gone.attr)) {
+		gone.attr.nlink = 0;
+		done_attr(f, 0, &gone);
+		return;
+	}
+	done_attr(f, err, res);
+}
+
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct freq *f = freq_new(req);
 
 	f->fid = fid_of(ino);
-	f->op = client_getattr(freq_client(f), &f->fid, done_attr, f);
+	f->op = client_getattr(freq_client(f), &f->fid, getattr_done, f);
 }
 
 static const struct {

@@ -4,6 +4,8 @@
 
 #include <sys/sysmacros.h>
 
+#include "fuse/opendirs.h"
+
 static bool is_dots(const char *name, const char *dots) { return !strcmp(name, dots); }
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -124,8 +126,10 @@ static void opendir_done(void *arg, int err, const struct client_res *res)
 		freq_end(f, err);
 		return;
 	}
+	opendirs_add(ino_of(&f->fid), &res->attr);
 	freq_settle(f);
-	fuse_reply_open(f->req, &f->fi);
+	if (fuse_reply_open(f->req, &f->fi) == -ENOENT) /* interrupted: nobody will release it */
+		opendirs_drop(ino_of(&f->fid));
 	freq_free(f);
 }
 
@@ -206,7 +210,11 @@ void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, stru
 	start_readdir(req, ino, size, off, true);
 }
 
-void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi) { fuse_reply_err(req, 0); }
+void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	opendirs_drop(ino);
+	fuse_reply_err(req, 0);
+}
 
 /* Every namespace operation is durable before it is acknowledged. */
 void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi) { fuse_reply_err(req, 0); }

@@ -45,13 +45,13 @@ int access_check(struct op *op, const struct inode *i, const struct wp_cred *c, 
 		return 0;
 	}
 	if (i->flags & INO_HAS_ACL && c->uid != i->uid)
-		return acl_check(op, i, c, mask);
+		return ino_acl_check(op, i, c, mask);
 	return mode_check(i, c, mask);
 }
 
 int dir_get(struct op *op, const struct wp_fid *fid, const struct wp_cred *c, uint32_t mask, struct inode **ret)
 {
-	int err = inode_get(op, fid, ret);
+	int err = ino_get(op, fid, ret);
 
 	if (err)
 		return err;

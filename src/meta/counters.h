@@ -23,7 +23,6 @@
 	X(nospace, "ops", "changes refused for lack of space")                            \
 	X(sessions, "now", "sessions")                                                    \
 	X(open_files, "now", "handles")                                                   \
-	X(locks, "now", "locks held")                                                     \
 	X(pending, "now", "replies waiting for the journal")                              \
 	X(deletions, "now", "inodes whose objects are to be destroyed")
 

@@ -50,11 +50,11 @@ int create_inode(struct op *op, struct inode *dir, const struct new_inode *n, st
 	err = fid_choose(op, &n->fid, &fid);
 	if (err)
 		return err;
-	i = inode_new(op, &fid, n->mode);
+	i = ino_new(op, &fid, n->mode);
 	i->project = dir->project;
 	err = init_owner(i, dir, n->cred);
 	if (!err)
-		err = acl_inherit(op, dir, i, n->umask);
+		err = ino_acl_inherit(op, dir, i, n->umask);
 	if (err)
 		return err;
 	name_add(op, i, &dir->fid, n->name);
@@ -64,7 +64,7 @@ int create_inode(struct op *op, struct inode *dir, const struct new_inode *n, st
 		i->extra = dir->extra; /* the policy */
 		dir->nlink++;
 	}
-	inode_touch(op, dir, TOUCH_MTIME | TOUCH_CTIME);
+	ino_touch(op, dir, TOUCH_MTIME | TOUCH_CTIME);
 	*ret = i;
 	return 0;
 }
@@ -116,8 +116,8 @@ int meta_mknod(struct op *op)
 	err = entry_fill(op, i, 0, false, &rep.entry);
 	if (err)
 		return err;
-	wp_mknod_rep_enc(op_enc(op, entry_size(&rep.entry)), &rep);
-	return op_commit(op);
+	wp_mknod_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
+	return mop_commit(op);
 }
 
 int meta_mkdir(struct op *op)
@@ -136,8 +136,8 @@ int meta_mkdir(struct op *op)
 		err = entry_fill(op, i, 0, false, &rep.entry);
 	if (err)
 		return err;
-	wp_mkdir_rep_enc(op_enc(op, entry_size(&rep.entry)), &rep);
-	return op_commit(op);
+	wp_mkdir_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
+	return mop_commit(op);
 }
 
 int meta_symlink(struct op *op)
@@ -162,6 +162,6 @@ int meta_symlink(struct op *op)
 	err = entry_fill(op, i, 0, false, &rep.entry);
 	if (err)
 		return err;
-	wp_symlink_rep_enc(op_enc(op, entry_size(&rep.entry)), &rep);
-	return op_commit(op);
+	wp_symlink_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
+	return mop_commit(op);
 }

@@ -62,7 +62,7 @@ static void queue_objects(struct op *op, const struct inode *i)
 	list_append(&op->deletions, &deletion_new(mt, mt->next_q++, v, len)->link);
 }
 
-void inode_destroy(struct op *op, struct inode *i)
+void ino_destroy(struct op *op, struct inode *i)
 {
 	struct key k;
 
@@ -76,15 +76,15 @@ void inode_destroy(struct op *op, struct inode *i)
 	i->deleted = true;
 }
 
-void inode_unlinked(struct op *op, struct inode *i)
+void ino_unlinked(struct op *op, struct inode *i)
 {
 	struct minode *m = minode_find(op->mt, &i->fid);
 	struct key k;
 
 	/* In grace, handles may exist that have not been told again yet. */
-	if (!op->mt->grace && !(m && (m->n_handles || m->job))) {
+	if (!op->mt->grace && !(m && (m->n_handles || m->job || m->lingers))) {
 		i->nlink = 1; /* never was an orphan */
-		inode_destroy(op, i);
+		ino_destroy(op, i);
 		return;
 	}
 	i->nlink = 0;
@@ -93,7 +93,7 @@ void inode_unlinked(struct op *op, struct inode *i)
 	osd_txn_put(&op->txn, key_slice(&k), osd_slice("", 0));
 }
 
-void inode_unlinked_done(struct op *op, const struct inode *i)
+void ino_unlinked_done(struct op *op, const struct inode *i)
 {
 	struct minode *m = i->deleted ? NULL : minode_find(op->mt, &i->fid);
 
@@ -109,14 +109,14 @@ static void destroyed(void *arg)
 {
 	struct deletion *d = arg;
 	struct meta_target *mt = d->mt;
-	struct op *op = op_internal(mt);
+	struct op *op = mop_internal(mt);
 	struct key k;
 
 	key_u64(&k, KEY_QUEUE, d->q);
 	osd_txn_del(&op->txn, key_slice(&k));
-	if (op_commit_step(op))
+	if (mop_commit_step(op))
 		log_debug("meta", "a deletion is done again after the next start");
-	op_internal_done(op);
+	mop_internal_done(op);
 	mt->counters.destroys += d->set.n;
 	mt->counters.deletions--;
 	mt->deleting--;
@@ -211,6 +211,6 @@ void orphans_sweep(struct meta_target *mt)
 		struct minode *m = minode_get(mt, &fid);
 
 		m->orphan = true;
-		inode_released(mt, &fid);
+		ino_released(mt, &fid);
 	}
 }

@@ -17,12 +17,12 @@ int entry_wait(struct op *op, const struct inode *i)
 		return 0;
 	m = minode_find(op->mt, &i->fid);
 	if (m && m->job) {
-		op_wait_job(op, m);
+		mop_wait_job(op, m);
 		return OP_WAIT;
 	}
-	if (inode_needs_settling(op->mt, i)) {
+	if (ino_needs_settling(op->mt, i)) {
 		settle_start(op->mt, &i->fid);
-		op_wait_job(op, minode_find(op->mt, &i->fid));
+		mop_wait_job(op, minode_find(op->mt, &i->fid));
 		return OP_WAIT;
 	}
 	return 0;
@@ -30,12 +30,12 @@ int entry_wait(struct op *op, const struct inode *i)
 
 int entry_fill(struct op *op, const struct inode *i, uint32_t rights, bool want_layout, struct wp_entry *e)
 {
-	bool unsettled = inode_is_reg(i) && inode_unsettled(op->mt, i);
+	bool unsettled = inode_is_reg(i) && ino_unsettled(op->mt, i);
 	int err;
 
 	memset(e, 0, sizeof(*e));
-	inode_attr(i, &e->attr);
-	/* inode_flush counts the change that is being made. */
+	ino_attr(i, &e->attr);
+	/* ino_flush counts the change that is being made. */
 	e->attr.change += i->dirty && !i->fresh ? 1 : 0;
 	if (unsettled)
 		e->attr.flags |= WP_ATTR_UNSETTLED;

@@ -2,7 +2,7 @@
 /*
  * Requests one after another: dispatch, transaction, journal, reply when durable.
  *
- *	executor_request -> (reply cache) -> op_run -> handler -> op_commit -> op_finish -> pending -> executor_committed -> reply
+ *	executor_request -> (reply cache) -> mop_run -> handler -> mop_commit -> mop_finish -> pending -> executor_committed -> reply
  *	                                       ^          | OP_WAIT: parked until a job or a lock is done
  *	                                       +----------+
  */
@@ -15,7 +15,7 @@ static const struct op_desc descs[] = {
 	{ WP_OP_SESSION_OPEN, OPF_ANY, meta_session_open },
 	{ WP_OP_SESSION_ATTACH, OPF_ANY, meta_session_attach },
 	{ WP_OP_RECLAIM, 0, meta_reclaim },
-	{ WP_OP_SESSION_CLOSE, OPF_ANY, meta_session_close },
+	{ WP_OP_SESSION_CLOSE, OPF_ANY | OPF_FREES, meta_session_close },
 	{ WP_OP_SESSION_PING, OPF_ANY, meta_session_ping },
 	{ WP_OP_SEQ_ALLOC, OPF_MUTATES, meta_seq_alloc },
 	{ WP_OP_LOOKUP, 0, meta_lookup },
@@ -25,13 +25,13 @@ static const struct op_desc descs[] = {
 	{ WP_OP_MKNOD, OPF_MUTATES, meta_mknod },
 	{ WP_OP_MKDIR, OPF_MUTATES, meta_mkdir },
 	{ WP_OP_SYMLINK, OPF_MUTATES, meta_symlink },
-	{ WP_OP_UNLINK, OPF_MUTATES, meta_unlink },
-	{ WP_OP_RMDIR, OPF_MUTATES, meta_rmdir },
+	{ WP_OP_UNLINK, OPF_MUTATES | OPF_FREES, meta_unlink },
+	{ WP_OP_RMDIR, OPF_MUTATES | OPF_FREES, meta_rmdir },
 	{ WP_OP_RENAME, OPF_MUTATES, meta_rename },
 	{ WP_OP_LINK, OPF_MUTATES, meta_link },
 	{ WP_OP_OPEN, OPF_MUTATES, meta_open },
 	{ WP_OP_CREATE, OPF_MUTATES, meta_create },
-	{ WP_OP_CLOSE, OPF_MUTATES, meta_close },
+	{ WP_OP_CLOSE, OPF_MUTATES | OPF_FREES, meta_close },
 	{ WP_OP_READDIR, 0, meta_readdir },
 	{ WP_OP_OPENDIR, 0, meta_opendir },
 	{ WP_OP_ACCESS, 0, meta_access },
@@ -106,17 +106,17 @@ void executor_request(void *ctx, struct rpc_req *req)
 		op->ses->ops++;
 	if (op->desc->flags & OPF_MUTATES && !reply_cache_admit(op))
 		return;
-	op_run(op);
+	mop_run(op);
 }
 
-struct wp_enc *op_enc(struct op *op, size_t max)
+struct wp_enc *mop_enc(struct op *op, size_t max)
 {
 	if (op->req)
 		op->enc = rpc_reply_enc(op->req, max);
 	return &op->enc;
 }
 
-void op_reset(struct op *op)
+void mop_reset(struct op *op)
 {
 	osd_txn_done(&op->txn);
 	osd_txn_init(&op->txn);
@@ -127,15 +127,15 @@ void op_reset(struct op *op)
 	op->now_ns = target_now(op->mt);
 }
 
-void op_run(struct op *op)
+void mop_run(struct op *op)
 {
 	int r;
 
 	OBJ_CHECK(op, OP_MAGIC);
-	op_reset(op);
+	mop_reset(op);
 	r = op->mt->state != META_RUNNING ? -WEFT_ENOTREADY : op->ses && op->ses->dead ? -WEFT_ENOSESSION : op->desc->fn(op);
 	if (r != OP_WAIT)
-		op_finish(op, r);
+		mop_finish(op, r);
 }
 
 static void reply_one(struct op *op, const struct op *from)
@@ -171,7 +171,7 @@ static void send_reply(struct op *op)
 	reply_one(op, op);
 }
 
-void op_finish(struct op *op, int err)
+void mop_finish(struct op *op, int err)
 {
 	struct meta_target *mt = op->mt;
 
@@ -198,6 +198,28 @@ void op_finish(struct op *op, int err)
 
 /* ---- committing ------------------------------------------------------------------------------------------------------------------ */
 
+#define RESERVE_MAX MIB(64)
+#define SPACE_COMMITS 64u          /* so many commits, */
+#define SPACE_NS (50 * NSEC_PER_MSEC) /* or so long, the look at the free space is good for */
+
+/* The last part of the device is for removals, which write before they free. */
+static bool refuse_growth(struct op *op)
+{
+	struct meta_target *mt = op->mt;
+	uint64_t now = env_mono_ns(mt->env);
+	struct osd_space s;
+
+	if (!op->req || op->desc->flags & OPF_FREES)
+		return false;
+	if (mt->space_age++ % SPACE_COMMITS == 0 || now - mt->space_ns > SPACE_NS) {
+		mt->space_age = 1;
+		mt->space_ns = now;
+		mt->dev->ops->statfs(mt->dev, &s);
+		mt->full = s.free < MIN(s.total / 8, RESERVE_MAX);
+	}
+	return mt->full;
+}
+
 static int submit(struct op *op)
 {
 	struct meta_target *mt = op->mt;
@@ -205,6 +227,8 @@ static int submit(struct op *op)
 
 	if (!op->txn.count)
 		return 0;
+	if (refuse_growth(op))
+		return -ENOSPC;
 	err = journal_append(mt->journal, op->txn.ops.p, op->txn.ops.len);
 	if (err)
 		return err == -EAGAIN ? -WEFT_ENOTREADY : err;
@@ -223,7 +247,7 @@ static int commit(struct op *op, bool with_reply)
 {
 	int err;
 
-	inode_flush(op);
+	ino_flush(op);
 	usage_flush(op);
 	if (with_reply && op->slot) {
 		if (op->enc.err)
@@ -247,10 +271,10 @@ static int commit(struct op *op, bool with_reply)
 	return 0;
 }
 
-int op_commit(struct op *op) { return commit(op, true); }
-int op_commit_step(struct op *op) { return commit(op, false); }
+int mop_commit(struct op *op) { return commit(op, true); }
+int mop_commit_step(struct op *op) { return commit(op, false); }
 
-struct op *op_internal(struct meta_target *mt)
+struct op *mop_internal(struct meta_target *mt)
 {
 	struct arena *a = NEW(struct arena);
 	struct op *op = arena_zalloc(a, sizeof(*op));
@@ -264,7 +288,7 @@ struct op *op_internal(struct meta_target *mt)
 	return op;
 }
 
-void op_internal_done(struct op *op)
+void mop_internal_done(struct op *op)
 {
 	struct arena *a = op->arena;
 

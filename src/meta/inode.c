@@ -45,7 +45,7 @@ static unsigned fields_of(const struct inode *i)
 	return f;
 }
 
-void inode_encode(const struct inode *i, struct buf *b)
+void ino_encode(const struct inode *i, struct buf *b)
 {
 	unsigned f = fields_of(i);
 	uint8_t head[2] = { FORMAT, (uint8_t)f };
@@ -111,7 +111,7 @@ static void get_body(struct cursor *c, unsigned f, struct inode *i)
 		i->project = get_varint32(c);
 }
 
-int inode_decode(struct arena *a, struct osd_slice v, struct inode *i)
+int ino_decode(struct arena *a, struct osd_slice v, struct inode *i)
 {
 	const uint8_t *p = arena_dup(a, v.p, v.len);
 	struct cursor c = { p + 2, p + v.len, false };
@@ -138,7 +138,7 @@ int inode_decode(struct arena *a, struct osd_slice v, struct inode *i)
 	return c.bad ? -WEFT_ECORRUPT : 0;
 }
 
-int inode_load(struct op *op, const struct wp_fid *fid, struct inode **ret)
+int ino_load(struct op *op, const struct wp_fid *fid, struct inode **ret)
 {
 	struct osd_slice v;
 	struct inode *i;
@@ -160,7 +160,7 @@ int inode_load(struct op *op, const struct wp_fid *fid, struct inode **ret)
 		return err;
 	weft_assert(op->n_inodes < OP_INODES);
 	i = &op->inodes[op->n_inodes];
-	err = inode_decode(op->arena, v, i);
+	err = ino_decode(op->arena, v, i);
 	if (err) {
 		log_err("meta", "inode %llx: its record is damaged", (unsigned long long)wp_fid_to_ino(fid));
 		return err;
@@ -171,7 +171,7 @@ int inode_load(struct op *op, const struct wp_fid *fid, struct inode **ret)
 	return 0;
 }
 
-int inode_peek(struct op *op, const struct wp_fid *fid, struct inode *ret)
+int ino_peek(struct op *op, const struct wp_fid *fid, struct inode *ret)
 {
 	struct osd_slice v;
 	struct key k;
@@ -180,19 +180,19 @@ int inode_peek(struct op *op, const struct wp_fid *fid, struct inode *ret)
 	key_inode(&k, fid);
 	err = osd_get(op->mt->dev, key_slice(&k), &v);
 	if (!err)
-		err = inode_decode(op->arena, v, ret);
+		err = ino_decode(op->arena, v, ret);
 	ret->fid = *fid;
 	return err;
 }
 
-int inode_get(struct op *op, const struct wp_fid *fid, struct inode **ret)
+int ino_get(struct op *op, const struct wp_fid *fid, struct inode **ret)
 {
-	int err = inode_load(op, fid, ret);
+	int err = ino_load(op, fid, ret);
 
 	return err == -ENOENT || err == -EINVAL ? -ESTALE : err;
 }
 
-struct inode *inode_new(struct op *op, const struct wp_fid *fid, uint32_t mode)
+struct inode *ino_new(struct op *op, const struct wp_fid *fid, uint32_t mode)
 {
 	struct inode *i = &op->inodes[op->n_inodes++];
 	struct wp_time now = time_of_ns(op->now_ns);
@@ -203,7 +203,7 @@ struct inode *inode_new(struct op *op, const struct wp_fid *fid, uint32_t mode)
 	return i;
 }
 
-void inode_touch(struct op *op, struct inode *i, uint32_t what)
+void ino_touch(struct op *op, struct inode *i, uint32_t what)
 {
 	struct wp_time now = time_of_ns(op->now_ns);
 
@@ -216,7 +216,7 @@ void inode_touch(struct op *op, struct inode *i, uint32_t what)
 	i->dirty = true;
 }
 
-void inode_flush(struct op *op)
+void ino_flush(struct op *op)
 {
 	for (uint32_t n = 0; n < op->n_inodes; n++) {
 		struct inode *i = &op->inodes[n];
@@ -236,14 +236,14 @@ void inode_flush(struct op *op)
 		if (i->extra.len + i->name.len + 200u > sizeof(mem))
 			b = (struct buf){ 0 };
 		i->change += i->fresh ? 0 : 1;
-		inode_encode(i, &b);
+		ino_encode(i, &b);
 		osd_txn_put(&op->txn, key_slice(&k), osd_slice(b.p, b.len));
 		if (b.p != mem)
 			buf_done(&b);
 	}
 }
 
-int inode_exists(struct meta_target *mt, const struct wp_fid *fid)
+int ino_exists(struct meta_target *mt, const struct wp_fid *fid)
 {
 	struct osd_slice v;
 	struct key k;
@@ -252,7 +252,7 @@ int inode_exists(struct meta_target *mt, const struct wp_fid *fid)
 	return osd_get(mt->dev, key_slice(&k), &v);
 }
 
-void inode_attr(const struct inode *i, struct wp_attr *a)
+void ino_attr(const struct inode *i, struct wp_attr *a)
 {
 	*a = (struct wp_attr){ .fid = i->fid, .mode = i->mode, .nlink = i->nlink, .uid = i->uid, .gid = i->gid,
 			       .rdev_major = i->rdev_major, .rdev_minor = i->rdev_minor, .size = i->size, .blocks = i->blocks,
@@ -295,7 +295,7 @@ int fid_choose(struct op *op, const struct wp_fid *wanted, struct wp_fid *ret)
 	key_u64(&k, KEY_GRANT, wanted->seq);
 	if (osd_get(op->mt->dev, key_slice(&k), &v) || v.len != 8 || key_get64(v.p) != op->ses->id)
 		return -EINVAL;
-	if (!inode_exists(op->mt, wanted))
+	if (!ino_exists(op->mt, wanted))
 		return -EINVAL;
 	*ret = *wanted;
 	return 0;

@@ -256,7 +256,7 @@ int meta_set_layout(struct op *op)
 	int err;
 
 	META_REQ(op, set_layout, m);
-	err = inode_get(op, &m->fid, &i);
+	err = ino_get(op, &m->fid, &i);
 	if (!err)
 		err = entry_wait(op, i);
 	if (err)
@@ -271,11 +271,11 @@ int meta_set_layout(struct op *op)
 		err = -EINVAL;
 	if (err)
 		return err;
-	inode_touch(op, i, TOUCH_CTIME);
+	ino_touch(op, i, TOUCH_CTIME);
 	i->dirty = true;
 	err = entry_fill(op, i, 0, true, &rep.entry);
 	if (err)
 		return err;
-	wp_set_layout_rep_enc(op_enc(op, entry_size(&rep.entry) + 64), &rep);
-	return op_commit(op);
+	wp_set_layout_rep_enc(mop_enc(op, entry_size(&rep.entry) + 64), &rep);
+	return mop_commit(op);
 }

@@ -11,7 +11,7 @@ int meta_ping(struct op *op)
 	META_REQ(op, ping, m);
 	rep = (struct wp_ping_rep){ .token = m->token, .now = time_of_ns(op->now_ns) };
 	op->lazy = true;
-	wp_ping_rep_enc(op_enc(op, 64), &rep);
+	wp_ping_rep_enc(mop_enc(op, 64), &rep);
 	return 0;
 }
 
@@ -23,7 +23,7 @@ int meta_counters_get(struct op *op)
 	(void)m;
 	rep = (struct wp_counters_rep){ .counters = arena_alloc(op->arena, COUNTERS_MAX * sizeof(*rep.counters)) };
 	rep.counters_n = meta_target_rows(op->mt, rep.counters, COUNTERS_MAX);
-	wp_counters_rep_enc(op_enc(op, 64 + rep.counters_n * 128u), &rep);
+	wp_counters_rep_enc(mop_enc(op, 64 + rep.counters_n * 128u), &rep);
 	return 0;
 }
 
@@ -42,14 +42,14 @@ int meta_lookup(struct op *op)
 	if (!err)
 		err = dentry_find(op->mt, &dir->fid, m->name, &fid, &type);
 	if (!err)
-		err = inode_get(op, &fid, &i);
+		err = ino_get(op, &fid, &i);
 	if (!err)
 		err = entry_wait(op, i);
 	if (!err)
 		err = entry_fill(op, i, 0, false, &rep.entry);
 	if (err)
 		return err;
-	wp_lookup_rep_enc(op_enc(op, entry_size(&rep.entry)), &rep);
+	wp_lookup_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
 	return 0;
 }
 
@@ -60,14 +60,14 @@ int meta_getattr(struct op *op)
 	int err;
 
 	META_REQ(op, getattr, m);
-	err = inode_get(op, &m->fid, &i);
+	err = ino_get(op, &m->fid, &i);
 	if (!err)
 		err = entry_wait(op, i);
 	if (!err)
 		err = entry_fill(op, i, 0, m->flags & 1, &rep.entry);
 	if (err)
 		return err;
-	wp_getattr_rep_enc(op_enc(op, entry_size(&rep.entry)), &rep);
+	wp_getattr_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
 	return 0;
 }
 
@@ -78,13 +78,13 @@ int meta_readlink(struct op *op)
 	int err;
 
 	META_REQ(op, readlink, m);
-	err = inode_get(op, &m->fid, &i);
+	err = ino_get(op, &m->fid, &i);
 	if (err)
 		return err;
 	if (!S_ISLNK(i->mode))
 		return -EINVAL;
 	rep = (struct wp_readlink_rep){ .target = wp_str_n((const char *)i->extra.p, i->extra.len) };
-	wp_readlink_rep_enc(op_enc(op, i->extra.len + 64), &rep);
+	wp_readlink_rep_enc(mop_enc(op, i->extra.len + 64), &rep);
 	return 0;
 }
 
@@ -100,7 +100,7 @@ int meta_opendir(struct op *op)
 		err = entry_fill(op, i, 0, false, &rep.entry);
 	if (err)
 		return err;
-	wp_opendir_rep_enc(op_enc(op, entry_size(&rep.entry)), &rep);
+	wp_opendir_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
 	return 0;
 }
 
@@ -112,12 +112,12 @@ int meta_access(struct op *op)
 	META_REQ(op, access, m);
 	if (m->mask & ~7u)
 		return -EINVAL;
-	err = inode_get(op, &m->fid, &i);
+	err = ino_get(op, &m->fid, &i);
 	if (!err)
 		err = access_check(op, i, &m->cred, m->mask);
 	if (err)
 		return err;
-	wp_access_rep_enc(op_enc(op, 64), &(struct wp_access_rep){ 0 });
+	wp_access_rep_enc(mop_enc(op, 64), &(struct wp_access_rep){ 0 });
 	return 0;
 }
 
@@ -130,7 +130,7 @@ int meta_statfs(struct op *op)
 	(void)m;
 	op->mt->dev->ops->statfs(op->mt->dev, &s);
 	rep = (struct wp_statfs_rep){ .total = s.total, .free = s.free, .inodes = s.inodes, .inodes_free = s.inodes_free };
-	wp_statfs_rep_enc(op_enc(op, 128), &rep);
+	wp_statfs_rep_enc(mop_enc(op, 128), &rep);
 	return 0;
 }
 
@@ -141,14 +141,14 @@ int meta_get_path(struct op *op)
 	int err;
 
 	META_REQ(op, get_path, m);
-	err = inode_get(op, &m->fid, &i);
+	err = ino_get(op, &m->fid, &i);
 	if (err)
 		return err;
 	if (!i->parent.seq && !wp_fid_is_root(&i->fid))
 		return -ENOENT;
 	rep.parent = i->parent.seq ? i->parent : i->fid;
 	rep.name = i->name;
-	wp_get_path_rep_enc(op_enc(op, 512), &rep);
+	wp_get_path_rep_enc(mop_enc(op, 512), &rep);
 	return 0;
 }
 
@@ -156,7 +156,7 @@ int meta_sync_op(struct op *op)
 {
 	struct wp_meta_sync_rep rep = { .journal_index = journal_last(op->mt->journal) };
 
-	wp_meta_sync_rep_enc(op_enc(op, 64), &rep);
+	wp_meta_sync_rep_enc(mop_enc(op, 64), &rep);
 	return 0;
 }
 
@@ -169,7 +169,7 @@ int meta_refresh_cap(struct op *op)
 	int err;
 
 	META_REQ(op, refresh_cap, m);
-	err = inode_get(op, &m->fid, &i);
+	err = ino_get(op, &m->fid, &i);
 	if (err)
 		return err;
 	if (!inode_is_reg(i))
@@ -183,6 +183,6 @@ int meta_refresh_cap(struct op *op)
 	if (err)
 		return err;
 	make_cap(op, i, rights, rep.layout.generation, &rep.cap, arena_alloc(op->arena, WP_MAC_SIZE));
-	wp_refresh_cap_rep_enc(op_enc(op, entry_size(&(struct wp_entry){ .layout = rep.layout, .has = WP_ENTRY_HAS_LAYOUT })), &rep);
+	wp_refresh_cap_rep_enc(mop_enc(op, entry_size(&(struct wp_entry){ .layout = rep.layout, .has = WP_ENTRY_HAS_LAYOUT })), &rep);
 	return 0;
 }

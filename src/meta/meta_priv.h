@@ -17,6 +17,7 @@
 #include "journal/journal.h"
 #include "layout/stripe.h"
 #include "meta/counters.h"
+#include "meta/locktab.h"
 #include "meta/meta.h"
 #include "proto/fid.h"
 #include "proto/status.h"
@@ -77,19 +78,17 @@ struct handle {
 	bool resized;            /* it changed the size itself: objects behind the size may exist */
 };
 
-/* An inode that has handles, locks or waiting requests. */
+/* An inode that has handles or waiting requests. */
 struct minode {
 	struct htab_node node;
 	uint64_t ino;
 	struct list handles;
-	uint32_t n_handles, n_writers;
+	uint32_t n_handles, n_writers, lingers;
 	uint32_t comps_before;   /* what could have objects before the first writer came */
 	bool wrote;              /* some writer closed having written, or a writer was lost */
 	bool orphan;
 	struct job *job;         /* settling or truncation under way */
 	struct list queue;       /* ops that wait for the job to end */
-	struct list locks;       /* granted, struct lock */
-	struct list lock_waiters;
 };
 
 /* ---- sessions ------------------------------------------------------------------------------------------------------------------ */
@@ -119,7 +118,6 @@ struct session {
 	uint64_t seen_ns;
 	struct list conns;       /* struct conn_ref.link: connections attached */
 	struct htab handles;
-	uint32_t n_locks;
 	bool reclaiming;         /* known from before the restart, has not told all it holds */
 	bool dead;               /* ended; freed when no op refers to it */
 	uint32_t ops;            /* in the executor */
@@ -140,6 +138,7 @@ enum {
 	OPF_MUTATES = 1,   /* through the reply cache */
 	OPF_ANY = 2,       /* no session needed */
 	OPF_ADMIN = 4,     /* not for clients */
+	OPF_FREES = 8,     /* makes room in the end: may use the reserve of a full device */
 };
 
 struct usage_delta {
@@ -164,7 +163,6 @@ struct op {
 	uint64_t index;          /* reply when durable up to here */
 	bool committed;          /* changes were submitted in this run */
 	bool lazy;               /* answer without waiting */
-	bool parked;             /* counted in meta_target.parked */
 	int err;
 	struct wp_enc enc;       /* reply */
 	void *msg;               /* decoded request, kept over runs */
@@ -199,14 +197,18 @@ struct meta_target {
 	uint64_t boot_epoch;
 	uint64_t now_ns;           /* wall clock, never falls */
 
+	bool full;                 /* only the reserve is left */
+	uint32_t space_age;        /* commits since the space was looked at */
+	uint64_t space_ns;
 	struct list pending;       /* ops that wait for durability, in order of index */
-	uint32_t parked;           /* ops and jobs that something will finish */
 	struct htab sessions;
 	struct list all_sessions;
 	uint64_t next_session;
 	struct htab minodes;
 	struct list jobs;
-	struct list lock_waits;    /* struct lock.all */
+	struct list lingering;     /* struct linger */
+	struct env_timer linger_timer;
+	struct locktab locks;
 
 	uint64_t next_counter;     /* sequences: next to be given out */
 	uint64_t own_seq;
@@ -215,7 +217,6 @@ struct meta_target {
 	struct list deletions;     /* struct deletion, in order */
 	uint32_t deleting;
 	uint64_t next_q;
-	struct env_timer retry;
 
 	struct htab usage;
 	struct wheel *wheels;
@@ -272,24 +273,24 @@ int table_next(struct osd_iter *it, char prefix, struct osd_slice *key, struct o
 
 void executor_request(void *ctx, struct rpc_req *req);
 /* Runs the handler (again). */
-void op_run(struct op *op);
+void mop_run(struct op *op);
 /* The result of a handler, or of a parked op. */
-void op_finish(struct op *op, int err);
+void mop_finish(struct op *op, int err);
 /*
  * Submits what the op built (dirty inodes, usage, txn) with its reply-cache record and journals it. Memory may only be changed
  * after success. On an error nothing was changed.
  */
-int op_commit(struct op *op) must_check;
+int mop_commit(struct op *op) must_check;
 /* The same without reply: an intermediate step of a longer operation, or a job's. */
-int op_commit_step(struct op *op) must_check;
+int mop_commit_step(struct op *op) must_check;
 /* For work without a request: an op in its own memory. */
-struct op *op_internal(struct meta_target *mt);
-void op_internal_done(struct op *op);
+struct op *mop_internal(struct meta_target *mt);
+void mop_internal_done(struct op *op);
 void executor_committed(struct meta_target *mt, uint64_t index);
 void executor_fail_all(struct meta_target *mt, int err);
-void op_reset(struct op *op);
+void mop_reset(struct op *op);
 /* The encoder of the reply body, with room for max bytes. */
-struct wp_enc *op_enc(struct op *op, size_t max);
+struct wp_enc *mop_enc(struct op *op, size_t max);
 
 /* ---- reply_cache.c --------------------------------------------------------------------------------------------------------------------- */
 
@@ -303,21 +304,21 @@ void reply_cache_forget(struct op *op, struct session *ses); /* deletes the reco
 /* ---- inode.c --------------------------------------------------------------------------------------------------------------------------- */
 
 /* Loads once per op; later calls give the same. -ENOENT; -WEFT_ESTALEMAP for another target's. */
-int inode_load(struct op *op, const struct wp_fid *fid, struct inode **ret) must_check;
-/* As inode_load, but a missing inode is -ESTALE: for requests that name an inode, not a name. */
-int inode_get(struct op *op, const struct wp_fid *fid, struct inode **ret) must_check;
+int ino_load(struct op *op, const struct wp_fid *fid, struct inode **ret) must_check;
+/* As ino_load, but a missing inode is -ESTALE: for requests that name an inode, not a name. */
+int ino_get(struct op *op, const struct wp_fid *fid, struct inode **ret) must_check;
 /* Reads the record as it is in the index, without making it part of the op. */
-int inode_peek(struct op *op, const struct wp_fid *fid, struct inode *ret) must_check;
+int ino_peek(struct op *op, const struct wp_fid *fid, struct inode *ret) must_check;
 /* A new one, dirty. */
-struct inode *inode_new(struct op *op, const struct wp_fid *fid, uint32_t mode);
-void inode_touch(struct op *op, struct inode *i, uint32_t what); /* TOUCH_*: sets times to now; marks dirty */
+struct inode *ino_new(struct op *op, const struct wp_fid *fid, uint32_t mode);
+void ino_touch(struct op *op, struct inode *i, uint32_t what); /* TOUCH_*: sets times to now; marks dirty */
 static inline void inode_dirty(struct inode *i) { i->dirty = true; }
-void inode_encode(const struct inode *i, struct buf *b);
-int inode_decode(struct arena *a, struct osd_slice v, struct inode *ret) must_check;
+void ino_encode(const struct inode *i, struct buf *b);
+int ino_decode(struct arena *a, struct osd_slice v, struct inode *ret) must_check;
 /* Adds the records of dirty inodes to op->txn. */
-void inode_flush(struct op *op);
-int inode_exists(struct meta_target *mt, const struct wp_fid *fid) must_check;
-void inode_attr(const struct inode *i, struct wp_attr *ret);
+void ino_flush(struct op *op);
+int ino_exists(struct meta_target *mt, const struct wp_fid *fid) must_check;
+void ino_attr(const struct inode *i, struct wp_attr *ret);
 /* A fid of our own for a new inode; may add to the transaction. */
 int fid_alloc(struct op *op, struct wp_fid *ret) must_check;
 /* The client's choice: in a sequence granted to its session and unused. Zero: ours. */
@@ -364,14 +365,13 @@ int sticky_check(const struct inode *dir, const struct inode *child, const struc
 #define ACL_ACCESS "system.posix_acl_access"
 #define ACL_DEFAULT "system.posix_acl_default"
 
-int acl_check(struct op *op, const struct inode *i, const struct wp_cred *c, uint32_t mask) must_check;
-/* Is this a valid ACL: -EINVAL. */
-int acl_valid(struct wp_bytes acl) must_check;
-/* Sets the access ACL (empty: removes it) and the mode bits that follow. */
-int acl_set_access(struct op *op, struct inode *i, struct wp_bytes acl) must_check;
-int acl_chmod(struct op *op, struct inode *i) must_check; /* the mode changed: the ACL follows */
-/* The new inode's mode (umask not applied yet) and ACLs from the directory's default ACL. */
-int acl_inherit(struct op *op, const struct inode *dir, struct inode *child, uint32_t umask) must_check;
+int ino_acl_check(struct op *op, const struct inode *i, const struct wp_cred *c, uint32_t mask) must_check;
+/* Sets the access ACL (empty: removes it) and the mode bits that follow. -EINVAL, -EOPNOTSUPP. */
+int ino_acl_set_access(struct op *op, struct inode *i, struct wp_bytes acl) must_check;
+int ino_acl_set_default(struct op *op, struct inode *i, struct wp_bytes acl) must_check;
+int ino_acl_chmod(struct op *op, struct inode *i) must_check; /* the mode changed: the ACL follows */
+/* The new inode's permission bits and ACLs from the directory's default ACL, or the umask. */
+int ino_acl_inherit(struct op *op, const struct inode *dir, struct inode *child, uint32_t umask) must_check;
 
 /* ---- xattr.c ---------------------------------------------------------------------------------------------------------------------------------- */
 
@@ -416,9 +416,18 @@ struct handle *handle_add(struct op *op, const struct inode *i, uint64_t id, uin
 /* Unlinks and frees. What remains to be done for the inode is the caller's: handle_closed. */
 void handle_drop(struct meta_target *mt, struct handle *h);
 /* After the last handle or the last writer went: deletes an orphan, settles. */
-void inode_released(struct meta_target *mt, const struct wp_fid *fid);
+void ino_released(struct meta_target *mt, const struct wp_fid *fid);
 /* Other writers do not know the size any more. m and by may be NULL. */
 void minode_size_changed(struct minode *m, struct handle *by);
+
+/* ---- linger.c ------------------------------------------------------------------------------------------------------- */
+
+/* Before the last name of i goes by a rename; then, when that is committed, start, or unpin if it failed. */
+void linger_pin(struct op *op, const struct inode *i);
+void linger_start(struct meta_target *mt, const struct wp_fid *fid);
+void linger_unpin(struct meta_target *mt, const struct wp_fid *fid);
+void linger_init(struct meta_target *mt);
+void linger_done(struct meta_target *mt);
 
 /* ---- size.c ------------------------------------------------------------------------------------------------------------------------------------------ */
 
@@ -430,10 +439,10 @@ bool truncate_needed(const struct inode *i, uint64_t size);
 void truncate_resume(struct meta_target *mt, uint64_t q, struct osd_slice v);
 void jobs_committed(struct meta_target *mt, uint64_t index);
 void jobs_free(struct meta_target *mt);
-void op_wait_job(struct op *op, struct minode *m);
+void mop_wait_job(struct op *op, struct minode *m);
 /* Must the size be asked for: being written, or left so by a lost writer. */
-bool inode_unsettled(struct meta_target *mt, const struct inode *i);
-bool inode_needs_settling(struct meta_target *mt, const struct inode *i);
+bool ino_unsettled(struct meta_target *mt, const struct inode *i);
+bool ino_needs_settling(struct meta_target *mt, const struct inode *i);
 
 /* ---- delete.c ----------------------------------------------------------------------------------------------------------------------------------------- */
 
@@ -441,13 +450,13 @@ bool inode_needs_settling(struct meta_target *mt, const struct inode *i);
 #define QUEUE_TRUNCATE 2
 
 /* Adds what the removal of the last name of i needs to the transaction: orphan record, or removal of everything. */
-void inode_unlinked(struct op *op, struct inode *i);
+void ino_unlinked(struct op *op, struct inode *i);
 /* Removes one name and counts it. */
-void inode_drop_name(struct op *op, struct inode *i, const struct wp_fid *parent, struct wp_str name);
+void ino_drop_name(struct op *op, struct inode *i, const struct wp_fid *parent, struct wp_str name);
 /* After the commit. */
-void inode_unlinked_done(struct op *op, const struct inode *i);
+void ino_unlinked_done(struct op *op, const struct inode *i);
 /* Removes the inode: record, xattrs, deletion queue. */
-void inode_destroy(struct op *op, struct inode *i);
+void ino_destroy(struct op *op, struct inode *i);
 /* By the executor: op is committed; op is given up. */
 void delete_take(struct op *op);
 void delete_drop(struct op *op);
@@ -466,16 +475,14 @@ void usage_free(struct meta_target *mt);
 
 /* ---- locks.c ---------------------------------------------------------------------------------------------------------------------------------------------- */
 
-void locks_session_gone(struct meta_target *mt, struct session *ses);
-void locks_handle_closed(struct meta_target *mt, struct handle *h);
-void locks_wake(struct meta_target *mt, struct minode *m);
-int lock_reclaim(struct session *ses, struct meta_target *mt, const struct wp_lock_ref *r) must_check;
-void locks_free(struct meta_target *mt, struct minode *m);
+int lock_reclaim(struct op *op, const struct wp_lock_ref *r) must_check;
+void locks_cancel_all(struct meta_target *mt);
 
 /* ---- session.c ------------------------------------------------------------------------------------------------------------------------------------------------ */
 
 /* What a connection's data points to. */
 struct conn_ref {
+	struct rpc_conn *conn;
 	struct list link;
 	struct session *ses; /* NULL: none, or it ended */
 };

@@ -27,15 +27,13 @@ struct minode *minode_get(struct meta_target *mt, const struct wp_fid *fid)
 	m->ino = wp_fid_to_ino(fid);
 	list_init(&m->handles);
 	list_init(&m->queue);
-	list_init(&m->locks);
-	list_init(&m->lock_waiters);
 	htab_add(&mt->minodes, &m->node, hash_u64(m->ino));
 	return m;
 }
 
 void minode_put(struct meta_target *mt, struct minode *m)
 {
-	if (m->n_handles || m->job || !list_empty(&m->queue) || !list_empty(&m->locks) || !list_empty(&m->lock_waiters))
+	if (m->n_handles || m->job || m->lingers || !list_empty(&m->queue))
 		return;
 	htab_del(&mt->minodes, &m->node);
 	free(m);
@@ -126,11 +124,11 @@ static void unwritten(struct op *op, struct inode *i, const struct minode *m)
 	i->flags &= ~(uint32_t)INO_WRITING;
 	i->comps = m->comps_before;
 	i->dirty = true;
-	if (op_commit_step(op))
+	if (mop_commit_step(op))
 		log_debug("meta", "inode %llx stays marked as written", (unsigned long long)m->ino);
 }
 
-void inode_released(struct meta_target *mt, const struct wp_fid *fid)
+void ino_released(struct meta_target *mt, const struct wp_fid *fid)
 {
 	struct minode *m = minode_find(mt, fid);
 	struct inode *i;
@@ -138,12 +136,12 @@ void inode_released(struct meta_target *mt, const struct wp_fid *fid)
 
 	if (!m || m->job || mt->state != META_RUNNING) /* the job's end comes here again */
 		return;
-	op = op_internal(mt);
-	if (inode_load(op, fid, &i)) {
+	op = mop_internal(mt);
+	if (ino_load(op, fid, &i)) {
 		/* destroyed meanwhile */
-	} else if (m->orphan && !m->n_handles && !mt->grace) {
-		inode_destroy(op, i);
-		if (op_commit_step(op))
+	} else if (m->orphan && !m->n_handles && !m->lingers && !mt->grace) {
+		ino_destroy(op, i);
+		if (mop_commit_step(op))
 			log_debug("meta", "an orphan is removed at the next start only");
 	} else if (i->flags & INO_WRITING && !m->n_writers && !m->orphan && !mt->grace) {
 		if (m->wrote)
@@ -151,6 +149,6 @@ void inode_released(struct meta_target *mt, const struct wp_fid *fid)
 		else
 			unwritten(op, i, m);
 	}
-	op_internal_done(op);
+	mop_internal_done(op);
 	minode_put(mt, m);
 }

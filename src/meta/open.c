@@ -41,7 +41,7 @@ static int open_truncate(struct op *op, struct inode *i, uint32_t flags)
 		return err;
 	if (flags & WP_OPEN_KILL_SUIDGID)
 		(void)kill_suidgid(i);
-	inode_touch(op, i, TOUCH_MTIME | TOUCH_CTIME);
+	ino_touch(op, i, TOUCH_MTIME | TOUCH_CTIME);
 	return 0;
 }
 
@@ -92,15 +92,15 @@ int meta_open(struct op *op)
 	int err;
 
 	META_REQ(op, open, m);
-	err = inode_get(op, &m->fid, &i);
+	err = ino_get(op, &m->fid, &i);
 	if (!err)
 		err = check_handle(op, &m->fid, m->handle);
 	if (!err)
 		err = open_inode(op, i, &m->cred, m->flags, &rep.entry, &comps);
 	if (err)
 		return err;
-	wp_open_rep_enc(op_enc(op, entry_size(&rep.entry)), &rep);
-	err = op_commit(op);
+	wp_open_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
+	err = mop_commit(op);
 	if (!err)
 		register_handle(op, i, m->handle, m->flags, comps);
 	return err;
@@ -114,15 +114,15 @@ static int create_existing(struct op *op, const struct wp_create_req *m, const s
 
 	if (m->flags & WP_OPEN_EXCL)
 		return -EEXIST;
-	err = inode_get(op, fid, &i);
+	err = ino_get(op, fid, &i);
 	if (!err)
 		err = check_handle(op, fid, m->handle);
 	if (!err)
 		err = open_inode(op, i, &m->cred, m->flags | WP_OPEN_CREATE, &rep->entry, &comps);
 	if (err)
 		return err;
-	wp_create_rep_enc(op_enc(op, entry_size(&rep->entry)), rep);
-	err = op_commit(op);
+	wp_create_rep_enc(mop_enc(op, entry_size(&rep->entry)), rep);
+	err = mop_commit(op);
 	if (!err)
 		register_handle(op, i, m->handle, m->flags, comps);
 	return err;
@@ -152,8 +152,8 @@ int meta_create(struct op *op)
 	if (err)
 		return err;
 	rep.created = 1;
-	wp_create_rep_enc(op_enc(op, entry_size(&rep.entry)), &rep);
-	err = op_commit(op);
+	wp_create_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
+	err = mop_commit(op);
 	if (!err)
 		(void)handle_add(op, i, m->handle, m->flags, comps);
 	return err;
@@ -199,7 +199,7 @@ static void close_writer(struct op *op, const struct handle *h, const struct wp_
 	struct inode *i;
 
 	mi->wrote |= m->wrote;
-	if (mi->n_writers > 1 || mi->job || mi->orphan || op->mt->grace || inode_load(op, &m->fid, &i) || !(i->flags & INO_WRITING))
+	if (mi->n_writers > 1 || mi->job || mi->orphan || op->mt->grace || ino_load(op, &m->fid, &i) || !(i->flags & INO_WRITING))
 		return;
 	if (!mi->wrote) {
 		i->flags &= ~(uint32_t)INO_WRITING;
@@ -217,7 +217,7 @@ int meta_close(struct op *op)
 	int err;
 
 	META_REQ(op, close, m);
-	wp_close_rep_enc(op_enc(op, 64), &(struct wp_close_rep){ 0 });
+	wp_close_rep_enc(mop_enc(op, 64), &(struct wp_close_rep){ 0 });
 	h = handle_find(op->ses, m->handle);
 	if (!h)
 		return 0; /* closed before, or lost with an eviction */
@@ -225,11 +225,10 @@ int meta_close(struct op *op)
 		return -EINVAL;
 	if (h->flags & WP_OPEN_WRITE)
 		close_writer(op, h, m);
-	err = op_commit(op);
+	err = mop_commit(op);
 	if (err)
 		h->m->wrote = true; /* no room for the record: the objects are asked when there is */
-	locks_handle_closed(op->mt, h);
 	handle_drop(op->mt, h);
-	inode_released(op->mt, &m->fid);
+	ino_released(op->mt, &m->fid);
 	return 0;
 }

@@ -77,10 +77,10 @@ static void add_attrs(struct op *op, struct page *p)
 	for (uint32_t n = 0; n < p->n; n++) {
 		struct inode i;
 
-		if (inode_peek(op, &p->e[n].fid, &i))
+		if (ino_peek(op, &p->e[n].fid, &i))
 			continue;
-		inode_attr(&i, &p->e[n].attr);
-		if (inode_is_reg(&i) && inode_unsettled(op->mt, &i))
+		ino_attr(&i, &p->e[n].attr);
+		if (inode_is_reg(&i) && ino_unsettled(op->mt, &i))
 			p->e[n].attr.flags |= WP_ATTR_UNSETTLED;
 		p->e[n].has |= WP_DIRENT_HAS_ATTR;
 	}
@@ -94,7 +94,7 @@ int meta_readdir(struct op *op)
 	int err;
 
 	META_REQ(op, readdir, m);
-	err = inode_get(op, &m->dir, &dir);
+	err = ino_get(op, &m->dir, &dir);
 	if (err)
 		return err;
 	if (!inode_is_dir(dir))
@@ -108,6 +108,6 @@ int meta_readdir(struct op *op)
 	rep.entries = p.e;
 	rep.entries_n = p.n;
 	rep.parent = dir->parent.seq ? dir->parent : dir->fid;
-	wp_readdir_rep_enc(op_enc(op, p.bytes + p.n * 32u + 256), &rep);
+	wp_readdir_rep_enc(mop_enc(op, p.bytes + p.n * 32u + 256), &rep);
 	return 0;
 }

@@ -26,7 +26,7 @@ static int is_above(struct op *op, const struct wp_fid *above, const struct inod
 		if (!up.seq || wp_fid_mdt(&up) != op->mt->params.target)
 			return 0;
 		at = up;
-		err = inode_peek(op, &at, &i);
+		err = ino_peek(op, &at, &i);
 		if (err)
 			return -EIO;
 		up = i.parent;
@@ -49,7 +49,7 @@ static int find_side(struct op *op, const struct wp_fid *parent, struct wp_str n
 		return err == -EINVAL && name.len <= 2 ? -EBUSY : err; /* "." and ".." */
 	err = dentry_find(op->mt, &s->dir->fid, name, &fid, &type);
 	if (!err)
-		err = inode_get(op, &fid, &s->child);
+		err = ino_get(op, &fid, &s->child);
 	return err;
 }
 
@@ -119,7 +119,7 @@ static void move_name(struct op *op, const struct side *from, const struct side 
 	name_remove(op, i, &from->dir->fid, from->name);
 	name_add(op, i, &to->dir->fid, to->name);
 	dentry_put(op, &to->dir->fid, to->name, &i->fid, i->mode);
-	inode_touch(op, i, TOUCH_CTIME);
+	ino_touch(op, i, TOUCH_CTIME);
 	if (inode_is_dir(i)) {
 		from->dir->nlink--;
 		to->dir->nlink++;
@@ -132,9 +132,10 @@ static void replace(struct op *op, const struct side *to)
 
 	if (inode_is_dir(i)) {
 		to->dir->nlink--;
-		inode_destroy(op, i);
+		ino_destroy(op, i);
 	} else {
-		inode_drop_name(op, i, &to->dir->fid, to->name);
+		linger_pin(op, i);
+		ino_drop_name(op, i, &to->dir->fid, to->name);
 	}
 }
 
@@ -167,7 +168,7 @@ int meta_rename(struct op *op)
 	if (err)
 		return err;
 	rep.moved = from.child->fid;
-	wp_rename_rep_enc(op_enc(op, 128), &rep);
+	wp_rename_rep_enc(mop_enc(op, 128), &rep);
 	if (from.child == to.child)
 		return 0; /* two names of one inode, or the same: nothing happens */
 	err = check_all(op, &from, &to, m);
@@ -186,11 +187,17 @@ int meta_rename(struct op *op)
 		dentry_del(op, &from.dir->fid, from.name);
 		move_name(op, &from, &to);
 	}
-	inode_touch(op, from.dir, TOUCH_MTIME | TOUCH_CTIME);
-	inode_touch(op, to.dir, TOUCH_MTIME | TOUCH_CTIME);
-	wp_rename_rep_enc(op_enc(op, 128), &rep);
-	err = op_commit(op);
-	if (!err && to.child && !(m->flags & WP_RENAME_EXCHANGE))
-		inode_unlinked_done(op, to.child);
-	return err;
+	ino_touch(op, from.dir, TOUCH_MTIME | TOUCH_CTIME);
+	ino_touch(op, to.dir, TOUCH_MTIME | TOUCH_CTIME);
+	wp_rename_rep_enc(mop_enc(op, 128), &rep);
+	err = mop_commit(op);
+	if (!to.child || m->flags & WP_RENAME_EXCHANGE)
+		return err;
+	if (err) {
+		linger_unpin(op->mt, &rep.replaced);
+		return err;
+	}
+	ino_unlinked_done(op, to.child);
+	linger_start(op->mt, &rep.replaced);
+	return 0;
 }

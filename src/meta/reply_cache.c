@@ -39,7 +39,7 @@ static void answer_again(struct op *op, const struct slot *s)
 	op->mt->counters.resent_answered++;
 	wp_enc_init(&op->enc, arena_dup(op->arena, s->body ? s->body : (const uint8_t *)"", s->len), s->len);
 	op->enc.len = s->len;
-	op_finish(op, s->err);
+	mop_finish(op, s->err);
 }
 
 bool reply_cache_admit(struct op *op)

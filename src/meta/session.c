@@ -77,6 +77,7 @@ static void attach_conn(struct session *s, struct rpc_conn *conn)
 	if (!ref) {
 		ref = NEW(struct conn_ref);
 		list_init(&ref->link);
+		ref->conn = conn;
 		rpc_conn_set_data(conn, ref);
 	}
 	list_del(&ref->link);
@@ -104,25 +105,24 @@ static bool drop_handle(struct htab_node *n, void *arg)
 	struct wp_fid fid = wp_ino_to_fid(h->m->ino);
 
 	h->m->wrote |= h->flags & WP_OPEN_WRITE; /* whatever it wrote */
-	locks_handle_closed(mt, h);
 	handle_drop(mt, h);
-	inode_released(mt, &fid);
+	ino_released(mt, &fid);
 	return true;
 }
 
 /* Nothing of it remains but for ops that still run. */
 static void session_end(struct meta_target *mt, struct session *s)
 {
-	struct op *op = op_internal(mt);
+	struct op *op = mop_internal(mt);
 	struct conn_ref *ref;
 	struct key k;
 
 	key_u64(&k, KEY_SESSION, s->id);
 	osd_txn_del(&op->txn, key_slice(&k));
 	reply_cache_forget(op, s);
-	if (op_commit_step(op))
+	if (mop_commit_step(op))
 		log_warn("meta", "session %llu: its record could not be removed", (unsigned long long)s->id);
-	op_internal_done(op);
+	mop_internal_done(op);
 	while ((ref = list_pop(&s->conns, struct conn_ref, link)))
 		ref->ses = NULL;
 	s->dead = true;
@@ -130,7 +130,7 @@ static void session_end(struct meta_target *mt, struct session *s)
 	htab_del(&mt->sessions, &s->node);
 	list_del(&s->link);
 	mt->counters.sessions--;
-	locks_session_gone(mt, s);
+	locktab_release_session(&mt->locks, s->id);
 	while (s->handles.count)
 		htab_each(&s->handles, drop_handle, mt);
 	session_put(s);
@@ -138,8 +138,13 @@ static void session_end(struct meta_target *mt, struct session *s)
 
 static void session_evict(struct meta_target *mt, struct session *s, const char *why)
 {
+	struct conn_ref *ref;
+
 	log_notice("meta", "client %016llx on %s (pid %u) evicted: %s", (unsigned long long)s->client_id, s->host, s->pid, why);
 	mt->counters.sessions_evicted++;
+	/* A client that is alive after all learns of it by having to connect again. */
+	list_each (ref, &s->conns, link)
+		rpc_conn_close(ref->conn);
 	session_end(mt, s);
 }
 
@@ -277,7 +282,7 @@ int meta_session_open(struct op *op)
 	key_u64(&k, KEY_SESSION, mt->next_session);
 	osd_txn_put(&op->txn, key_slice(&k), osd_slice(v, RECORD_HEADER + m->host.len));
 	counter_put(op, "next_session", mt->next_session + 1);
-	err = op_commit_step(op);
+	err = mop_commit_step(op);
 	if (err)
 		return err;
 	s = session_add(mt, mt->next_session++, m->client_id, m->pid, slots, m->host);
@@ -285,7 +290,7 @@ int meta_session_open(struct op *op)
 	mt->counters.sessions_opened++;
 	rep = (struct wp_session_open_rep){ .session = s->id, .boot_epoch = mt->boot_epoch, .slots = slots,
 					    .timeout_ms = mt->params.session_timeout_ms };
-	wp_session_open_rep_enc(op_enc(op, 128), &rep);
+	wp_session_open_rep_enc(mop_enc(op, 128), &rep);
 	return 0;
 }
 
@@ -303,7 +308,7 @@ int meta_session_attach(struct op *op)
 	attach_conn(s, op->req->conn);
 	rep = (struct wp_session_attach_rep){ .boot_epoch = mt->boot_epoch, .reclaim = s->reclaiming,
 					      .timeout_ms = mt->params.session_timeout_ms };
-	wp_session_attach_rep_enc(op_enc(op, 128), &rep);
+	wp_session_attach_rep_enc(mop_enc(op, 128), &rep);
 	return 0;
 }
 
@@ -315,12 +320,12 @@ static int reclaim_open(struct op *op, const struct wp_open_ref *r)
 	if (handle_find(op->ses, r->handle))
 		return 0;
 	op->n_inodes = 0;
-	err = inode_get(op, &r->fid, &i);
+	err = ino_get(op, &r->fid, &i);
 	if (err)
 		return err;
 	if (r->flags & WP_OPEN_WRITE) {
 		(void)handle_prepare(i, r->flags);
-		err = op_commit_step(op);
+		err = mop_commit_step(op);
 		if (err)
 			return err;
 	}
@@ -336,12 +341,12 @@ int meta_reclaim(struct op *op)
 	for (uint32_t n = 0; n < m->opens_n; n++)
 		rep.refused += reclaim_open(op, &m->opens[n]) != 0;
 	for (uint32_t n = 0; n < m->locks_n; n++)
-		rep.refused += lock_reclaim(op->ses, op->mt, &m->locks[n]) != 0;
+		rep.refused += lock_reclaim(op, &m->locks[n]) != 0;
 	if (m->done) {
 		op->ses->reclaiming = false;
 		grace_check(op->mt);
 	}
-	wp_reclaim_rep_enc(op_enc(op, 64), &rep);
+	wp_reclaim_rep_enc(mop_enc(op, 64), &rep);
 	return 0;
 }
 
@@ -351,7 +356,7 @@ int meta_session_close(struct op *op)
 	if (!op->ses || op->ses->id != m->session)
 		return -WEFT_ENOSESSION;
 	session_end(op->mt, op->ses);
-	wp_session_close_rep_enc(op_enc(op, 64), &(struct wp_session_close_rep){ 0 });
+	wp_session_close_rep_enc(mop_enc(op, 64), &(struct wp_session_close_rep){ 0 });
 	return 0;
 }
 
@@ -364,7 +369,7 @@ int meta_session_ping(struct op *op)
 	s = session_find(op->mt, m->session);
 	if (!s || op->ses != s)
 		return -WEFT_ENOSESSION;
-	wp_session_ping_rep_enc(op_enc(op, 64), &rep);
+	wp_session_ping_rep_enc(mop_enc(op, 64), &rep);
 	return 0;
 }
 
@@ -385,9 +390,9 @@ int meta_session_list(struct op *op)
 		}
 		rep.sessions[rep.sessions_n++] = (struct wp_session_info){
 			.session = s->id, .client_id = s->client_id, .host = wp_str(s->host), .pid = s->pid,
-			.opens = (uint32_t)s->handles.count, .locks = s->n_locks, .idle_ms = (now - s->seen_ns) / NSEC_PER_MSEC };
+			.opens = (uint32_t)s->handles.count, .locks = locktab_count(&op->mt->locks, s->id), .idle_ms = (now - s->seen_ns) / NSEC_PER_MSEC };
 	}
-	wp_session_list_rep_enc(op_enc(op, 64 + rep.sessions_n * 160u), &rep);
+	wp_session_list_rep_enc(mop_enc(op, 64 + rep.sessions_n * 160u), &rep);
 	return 0;
 }
 
@@ -412,8 +417,8 @@ int meta_seq_alloc(struct op *op)
 		osd_txn_put(&op->txn, key_slice(&k), osd_slice(v, sizeof(v)));
 	}
 	counter_put(op, "next_seq", mt->next_counter + m->count);
-	wp_seq_alloc_rep_enc(op_enc(op, 64), &rep);
-	err = op_commit(op);
+	wp_seq_alloc_rep_enc(mop_enc(op, 64), &rep);
+	err = mop_commit(op);
 	if (!err)
 		mt->next_counter += m->count;
 	return err;

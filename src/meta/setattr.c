@@ -102,7 +102,7 @@ static int change_mode(struct op *op, struct inode *i, const struct wp_setattr_r
 		if (!in)
 			i->mode &= ~(uint32_t)S_ISGID;
 	}
-	return acl_chmod(op, i);
+	return ino_acl_chmod(op, i);
 }
 
 static int change_owner(struct op *op, struct inode *i, const struct wp_setattr_req *m)
@@ -155,7 +155,7 @@ static int version_now(struct op *op, struct inode *i, const struct wp_setattr_r
 	}
 	op->stage = STAGE_SETTLED;
 	settle_start(op->mt, &i->fid);
-	op_wait_job(op, minode_find(op->mt, &i->fid));
+	mop_wait_job(op, minode_find(op->mt, &i->fid));
 	return OP_WAIT;
 }
 
@@ -169,7 +169,7 @@ static int change_size(struct op *op, struct inode *i, const struct wp_setattr_r
 		op->stage = STAGE_SIZED;
 		return truncate_start(op, i, m->size);
 	}
-	inode_touch(op, i, TOUCH_MTIME | TOUCH_CTIME);
+	ino_touch(op, i, TOUCH_MTIME | TOUCH_CTIME);
 	return 0;
 }
 
@@ -193,7 +193,7 @@ static int change_all(struct op *op, struct inode *i, const struct wp_setattr_re
 		i->project = m->project;
 	if (v & WP_SETATTR_KILL_SUIDGID && !kill_suidgid(i) && v == WP_SETATTR_KILL_SUIDGID)
 		return 0; /* nothing to do */
-	inode_touch(op, i, TOUCH_CTIME);
+	ino_touch(op, i, TOUCH_CTIME);
 	return 0;
 }
 
@@ -217,7 +217,7 @@ int meta_setattr(struct op *op)
 	int err;
 
 	META_REQ(op, setattr, m);
-	err = inode_get(op, &m->fid, &i);
+	err = ino_get(op, &m->fid, &i);
 	if (!err)
 		err = entry_wait(op, i);
 	if (err)
@@ -232,6 +232,6 @@ int meta_setattr(struct op *op)
 		err = entry_fill(op, i, 0, false, &rep.entry);
 	if (err)
 		return err;
-	wp_setattr_rep_enc(op_enc(op, entry_size(&rep.entry)), &rep);
-	return op_commit(op);
+	wp_setattr_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
+	return mop_commit(op);
 }

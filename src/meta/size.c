@@ -24,9 +24,9 @@ struct job {
 	struct objset set;
 };
 
-bool inode_unsettled(struct meta_target *mt, const struct inode *i) { return i->flags & INO_WRITING; }
+bool ino_unsettled(struct meta_target *mt, const struct inode *i) { return i->flags & INO_WRITING; }
 
-bool inode_needs_settling(struct meta_target *mt, const struct inode *i)
+bool ino_needs_settling(struct meta_target *mt, const struct inode *i)
 {
 	const struct minode *m;
 
@@ -36,7 +36,7 @@ bool inode_needs_settling(struct meta_target *mt, const struct inode *i)
 	return !m || !m->n_writers;
 }
 
-void op_wait_job(struct op *op, struct minode *m)
+void mop_wait_job(struct op *op, struct minode *m)
 {
 	op->mt->counters.waits++;
 	list_append(&m->queue, &op->link);
@@ -60,18 +60,16 @@ static void job_end(struct job *j, int err)
 	objset_done(&j->set);
 	free(j);
 	if (!err)
-		inode_released(mt, &fid); /* may free m, may start the next job */
+		ino_released(mt, &fid); /* may free m, may start the next job */
 	while ((op = list_pop(&queue, struct op, link))) {
 		if (err)
-			op_finish(op, err);
+			mop_finish(op, err);
 		else
-			op_run(op);
+			mop_run(op);
 	}
 	m = minode_find(mt, &fid);
-	if (m) {
-		locks_wake(mt, m);
+	if (m)
 		minode_put(mt, m);
-	}
 }
 
 struct totals {
@@ -101,7 +99,7 @@ static void add_up(const struct job *j, const struct wp_layout *l, struct totals
 static void apply(struct op *op, const struct job *j, struct inode *i, const struct totals *t)
 {
 	if (j->truncate) {
-		inode_touch(op, i, TOUCH_MTIME | TOUCH_CTIME);
+		ino_touch(op, i, TOUCH_MTIME | TOUCH_CTIME);
 		i->size = j->m->n_writers ? t->size : j->size;
 	} else {
 		if (t->version != i->data_version) {
@@ -127,7 +125,7 @@ static void apply(struct op *op, const struct job *j, struct inode *i, const str
 static void job_answered(void *arg)
 {
 	struct job *j = arg;
-	struct op *op = op_internal(j->mt);
+	struct op *op = mop_internal(j->mt);
 	struct wp_layout l;
 	struct totals t;
 	struct inode *i;
@@ -141,15 +139,15 @@ static void job_answered(void *arg)
 	} else {
 		j->mt->counters.settles++;
 	}
-	err = inode_load(op, &j->fid, &i);
+	err = ino_load(op, &j->fid, &i);
 	if (!err)
 		err = layout_decode(op->arena, i->extra, &l);
 	if (!err) {
 		add_up(j, &l, &t);
 		apply(op, j, i, &t);
 	}
-	err = op_commit_step(op);
-	op_internal_done(op);
+	err = mop_commit_step(op);
+	mop_internal_done(op);
 	job_end(j, err);
 }
 
@@ -195,16 +193,16 @@ static void add_calls(struct job *j, const struct inode *i, const struct wp_layo
 
 static int job_prepare(struct job *j)
 {
-	struct op *op = op_internal(j->mt);
+	struct op *op = mop_internal(j->mt);
 	struct wp_layout l;
 	struct inode *i;
-	int err = inode_load(op, &j->fid, &i);
+	int err = ino_load(op, &j->fid, &i);
 
 	if (!err)
 		err = layout_decode(op->arena, i->extra, &l);
 	if (!err)
 		add_calls(j, i, &l);
-	op_internal_done(op);
+	mop_internal_done(op);
 	return err;
 }
 
@@ -231,6 +229,21 @@ bool truncate_needed(const struct inode *i, uint64_t size)
 	return i->size != size || (i->comps && size < i->size);
 }
 
+/* Local file systems hold objects up to a limit: better refused now than for ever tried. */
+static int check_growth(struct op *op, const struct inode *i, uint64_t size)
+{
+	struct stripe_piece p;
+	struct wp_layout l;
+	int err;
+
+	if (size <= i->size)
+		return 0;
+	err = layout_decode(op->arena, i->extra, &l);
+	if (!err)
+		err = stripe_map(&l, size - 1, 1, &p);
+	return err ? err : p.offset >= WEFT_OBJECT_SIZE_MAX ? -EFBIG : 0;
+}
+
 int truncate_start(struct op *op, struct inode *i, uint64_t size)
 {
 	struct meta_target *mt = op->mt;
@@ -241,12 +254,15 @@ int truncate_start(struct op *op, struct inode *i, uint64_t size)
 
 	if (i->size == size && !i->comps)
 		return 0;
+	err = check_growth(op, i, size);
+	if (err)
+		return err;
 	v[0] = QUEUE_TRUNCATE;
 	wp_put_le64(v + 1, wp_fid_to_ino(&i->fid));
 	wp_put_le64(v + 9, size);
 	key_u64(&k, KEY_QUEUE, mt->next_q);
 	osd_txn_put(&op->txn, key_slice(&k), osd_slice(v, sizeof(v)));
-	err = op_commit_step(op);
+	err = mop_commit_step(op);
 	if (err)
 		return err;
 	j = job_new(mt, &i->fid);
@@ -254,7 +270,7 @@ int truncate_start(struct op *op, struct inode *i, uint64_t size)
 	j->size = size;
 	j->q = mt->next_q++;
 	j->index = journal_last(mt->journal);
-	op_wait_job(op, j->m);
+	mop_wait_job(op, j->m);
 	return OP_WAIT;
 }
 
@@ -266,7 +282,7 @@ void truncate_resume(struct meta_target *mt, uint64_t q, struct osd_slice v)
 	if (v.len != INTENT_LEN)
 		return;
 	fid = wp_ino_to_fid(wp_get_le64((const uint8_t *)v.p + 1));
-	if (inode_exists(mt, &fid) || minode_get(mt, &fid)->job)
+	if (ino_exists(mt, &fid) || minode_get(mt, &fid)->job)
 		return; /* removed meanwhile; two at a time do not exist */
 	j = job_new(mt, &fid);
 	j->truncate = true;

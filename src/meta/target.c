@@ -51,7 +51,7 @@ static uint64_t counter_get(struct meta_target *mt, const char *name, uint64_t n
 static void make_root(struct op *op)
 {
 	struct wp_fid fid = WP_FID_ROOT;
-	struct inode *i = inode_new(op, &fid, S_IFDIR | 0755);
+	struct inode *i = ino_new(op, &fid, S_IFDIR | 0755);
 
 	i->nlink = 2;
 }
@@ -80,7 +80,7 @@ static void load_queue(struct meta_target *mt)
 /* The first transaction of this start: boot epoch, our own sequence, at the first time the root. */
 static int start_up(struct meta_target *mt)
 {
-	struct op *op = op_internal(mt);
+	struct op *op = mop_internal(mt);
 	uint64_t epoch = counter_get(mt, "boot_epoch", 0);
 	int err;
 
@@ -94,8 +94,8 @@ static int start_up(struct meta_target *mt)
 	mt->own_oid = 0;
 	counter_put(op, "boot_epoch", mt->boot_epoch);
 	counter_put(op, "next_seq", mt->next_counter);
-	err = mt->next_counter > WP_FID_COUNTER_MAX ? -ENOSPC : op_commit_step(op);
-	op_internal_done(op);
+	err = mt->next_counter > WP_FID_COUNTER_MAX ? -ENOSPC : mop_commit_step(op);
+	mop_internal_done(op);
 	mt->svc.boot_epoch = mt->boot_epoch;
 	mt->open_index = journal_last(mt->journal);
 	return err;
@@ -189,8 +189,9 @@ int meta_target_open(const struct meta_params *params, struct meta_target **ret)
 	memset(mt->params.cap_key, 0, sizeof(mt->params.cap_key));
 	list_init(&mt->pending);
 	list_init(&mt->all_sessions);
+	linger_init(mt);
 	list_init(&mt->jobs);
-	list_init(&mt->lock_waits);
+	locktab_init(&mt->locks);
 	list_init(&mt->deletions);
 	htab_init(&mt->sessions);
 	htab_init(&mt->minodes);
@@ -239,7 +240,7 @@ static void cancel_all(struct list *ops)
 	struct op *op;
 
 	while ((op = list_pop(ops, struct op, link)))
-		op_finish(op, -ECANCELED);
+		mop_finish(op, -ECANCELED);
 }
 
 static bool free_minode(struct htab_node *n, void *arg)
@@ -248,7 +249,6 @@ static bool free_minode(struct htab_node *n, void *arg)
 	struct meta_target *mt = arg;
 
 	cancel_all(&m->queue);
-	locks_free(mt, m);
 	htab_del(&mt->minodes, n);
 	free(m);
 	return true;
@@ -264,9 +264,11 @@ void meta_target_free(struct meta_target *mt)
 	env_timer_cancel(mt->env, &mt->stop_timer);
 	sessions_detach(mt);
 	jobs_free(mt);
+	linger_done(mt);
 	while (mt->minodes.count)
 		htab_each(&mt->minodes, free_minode, mt);
 	htab_done(&mt->minodes);
+	locks_cancel_all(mt);
 	executor_fail_all(mt, -ECANCELED);
 	sessions_free(mt);
 	delete_free(mt);
@@ -303,6 +305,7 @@ uint32_t meta_target_rows(const struct meta_target *mt, struct wp_counter *ret, 
 #define X(name, unit, text) add_row(ret, max, &n, #name, mt->counters.name, unit);
 	META_COUNTERS(X)
 #undef X
+	add_row(ret, max, &n, "locks", mt->locks.count, "now");
 	add_row(ret, max, &n, "journal_batches", s.batches, "ops");
 	add_row(ret, max, &n, "journal_entries", s.entries, "ops");
 	add_row(ret, max, &n, "journal_bytes", s.bytes, "bytes");

@@ -15,7 +15,7 @@ static int find_victim(struct op *op, const struct wp_fid *parent, struct wp_str
 	if (!err)
 		err = dentry_find(op->mt, &(*dir)->fid, name, &fid, &type);
 	if (!err)
-		err = inode_get(op, &fid, child);
+		err = ino_get(op, &fid, child);
 	if (!err)
 		err = access_check(op, *dir, c, MAY_WRITE | MAY_EXEC);
 	return err ? err : sticky_check(*dir, *child, c);
@@ -33,23 +33,23 @@ int meta_unlink(struct op *op)
 	if (inode_is_dir(i))
 		return -EISDIR;
 	dentry_del(op, &dir->fid, m->name);
-	inode_touch(op, dir, TOUCH_MTIME | TOUCH_CTIME);
-	inode_drop_name(op, i, &dir->fid, m->name);
-	wp_unlink_rep_enc(op_enc(op, 64), &(struct wp_unlink_rep){ .fid = i->fid });
-	err = op_commit(op);
+	ino_touch(op, dir, TOUCH_MTIME | TOUCH_CTIME);
+	ino_drop_name(op, i, &dir->fid, m->name);
+	wp_unlink_rep_enc(mop_enc(op, 64), &(struct wp_unlink_rep){ .fid = i->fid });
+	err = mop_commit(op);
 	if (!err)
-		inode_unlinked_done(op, i);
+		ino_unlinked_done(op, i);
 	return err;
 }
 
-void inode_drop_name(struct op *op, struct inode *i, const struct wp_fid *parent, struct wp_str name)
+void ino_drop_name(struct op *op, struct inode *i, const struct wp_fid *parent, struct wp_str name)
 {
 	name_remove(op, i, parent, name);
-	inode_touch(op, i, TOUCH_CTIME);
+	ino_touch(op, i, TOUCH_CTIME);
 	if (i->nlink > 1)
 		i->nlink--;
 	else
-		inode_unlinked(op, i);
+		ino_unlinked(op, i);
 }
 
 int meta_rmdir(struct op *op)
@@ -69,11 +69,11 @@ int meta_rmdir(struct op *op)
 	if (err)
 		return err;
 	dentry_del(op, &dir->fid, m->name);
-	inode_touch(op, dir, TOUCH_MTIME | TOUCH_CTIME);
+	ino_touch(op, dir, TOUCH_MTIME | TOUCH_CTIME);
 	dir->nlink--;
-	inode_destroy(op, i);
-	wp_rmdir_rep_enc(op_enc(op, 64), &(struct wp_rmdir_rep){ .fid = i->fid });
-	return op_commit(op);
+	ino_destroy(op, i);
+	wp_rmdir_rep_enc(mop_enc(op, 64), &(struct wp_rmdir_rep){ .fid = i->fid });
+	return mop_commit(op);
 }
 
 int meta_link(struct op *op)
@@ -86,7 +86,7 @@ int meta_link(struct op *op)
 	META_REQ(op, link, m);
 	if (wp_fid_valid(&m->fid) && wp_fid_mdt(&m->fid) != wp_fid_mdt(&m->parent))
 		return -EXDEV;
-	err = inode_get(op, &m->fid, &i);
+	err = ino_get(op, &m->fid, &i);
 	if (!err)
 		err = entry_wait(op, i);
 	if (!err)
@@ -101,12 +101,12 @@ int meta_link(struct op *op)
 		return -EMLINK;
 	i->nlink++;
 	name_add(op, i, &dir->fid, m->name);
-	inode_touch(op, i, TOUCH_CTIME);
+	ino_touch(op, i, TOUCH_CTIME);
 	dentry_put(op, &dir->fid, m->name, &i->fid, i->mode);
-	inode_touch(op, dir, TOUCH_MTIME | TOUCH_CTIME);
+	ino_touch(op, dir, TOUCH_MTIME | TOUCH_CTIME);
 	err = entry_fill(op, i, 0, false, &rep.entry);
 	if (err)
 		return err;
-	wp_link_rep_enc(op_enc(op, entry_size(&rep.entry)), &rep);
-	return op_commit(op);
+	wp_link_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
+	return mop_commit(op);
 }

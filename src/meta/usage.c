@@ -163,6 +163,6 @@ int meta_usage_get(struct op *op)
 							    .bytes = wp_get_le64(value.p),
 							    .inodes = wp_get_le64((const uint8_t *)value.p + 8) };
 	}
-	wp_usage_get_rep_enc(op_enc(op, 64 + rep.rows_n * 32u), &rep);
+	wp_usage_get_rep_enc(mop_enc(op, 64 + rep.rows_n * 32u), &rep);
 	return 0;
 }

@@ -81,6 +81,8 @@ static int space_of(struct wp_str name, enum space *ret)
 {
 	if (!name.len || name.len > WP_XATTR_NAME_MAX || memchr(name.p, 0, name.len))
 		return -EINVAL;
+	if (name.p[name.len - 1] == '.' && memchr(name.p, '.', name.len) == name.p + name.len - 1)
+		return -EINVAL; /* a name space and no name in it */
 	if (has_prefix(name, "user."))
 		*ret = SPACE_USER;
 	else if (has_prefix(name, "trusted."))
@@ -137,14 +139,14 @@ int meta_getxattr(struct op *op)
 	META_REQ(op, getxattr, m);
 	err = space_of(m->name, &space);
 	if (!err)
-		err = inode_get(op, &m->fid, &i);
+		err = ino_get(op, &m->fid, &i);
 	if (!err)
 		err = space_check(op, i, &m->cred, space, false);
 	if (!err)
 		err = i->flags & INO_HAS_XATTR ? xattr_read(op, &i->fid, m->name, &rep.value) : -ENOENT;
 	if (err)
 		return err == -ENOENT ? -ENODATA : err;
-	wp_getxattr_rep_enc(op_enc(op, rep.value.len + 64), &rep);
+	wp_getxattr_rep_enc(mop_enc(op, rep.value.len + 64), &rep);
 	return 0;
 }
 
@@ -159,7 +161,7 @@ int meta_listxattr(struct op *op)
 	int err;
 
 	META_REQ(op, listxattr, m);
-	err = inode_get(op, &m->fid, &i);
+	err = ino_get(op, &m->fid, &i);
 	if (err)
 		return err;
 	p = arena_alloc(op->arena, i->flags & INO_HAS_XATTR ? WP_XATTR_LIST_MAX : 1);
@@ -174,32 +176,13 @@ int meta_listxattr(struct op *op)
 		rep.names.len += name.len + 1;
 	}
 	rep.names.p = p;
-	wp_listxattr_rep_enc(op_enc(op, rep.names.len + 64), &rep);
-	return 0;
-}
-
-static int set_default_acl(struct op *op, struct inode *i, struct wp_bytes acl)
-{
-	int err;
-
-	if (!inode_is_dir(i))
-		return acl.len ? -EACCES : 0;
-	if (acl.len > 4) {
-		err = acl_valid(acl);
-		if (err)
-			return err;
-		i->flags |= INO_HAS_DEFACL;
-		xattr_write(op, i, wp_str(ACL_DEFAULT), acl);
-	} else if (i->flags & INO_HAS_DEFACL) {
-		i->flags &= ~(uint32_t)INO_HAS_DEFACL;
-		xattr_drop(op, &i->fid, wp_str(ACL_DEFAULT));
-	}
+	wp_listxattr_rep_enc(mop_enc(op, rep.names.len + 64), &rep);
 	return 0;
 }
 
 static int set_access_acl(struct op *op, struct inode *i, const struct wp_cred *c, struct wp_bytes acl)
 {
-	int in, err = acl_set_access(op, i, acl.len > 4 ? acl : wp_bytes(NULL, 0));
+	int in, err = ino_acl_set_access(op, i, acl.len > 4 ? acl : wp_bytes(NULL, 0));
 
 	if (err || cred_is_root(c) || !(i->mode & S_ISGID))
 		return err;
@@ -236,7 +219,7 @@ int meta_setxattr(struct op *op)
 	META_REQ(op, setxattr, m);
 	err = space_of(m->name, &space);
 	if (!err)
-		err = inode_get(op, &m->fid, &i);
+		err = ino_get(op, &m->fid, &i);
 	if (!err)
 		err = space_check(op, i, &m->cred, space, true);
 	if (!err)
@@ -246,15 +229,15 @@ int meta_setxattr(struct op *op)
 	if (space == SPACE_ACL_ACCESS)
 		err = set_access_acl(op, i, &m->cred, m->value);
 	else if (space == SPACE_ACL_DEFAULT)
-		err = set_default_acl(op, i, m->value);
+		err = ino_acl_set_default(op, i, m->value.len > 4 ? m->value : wp_bytes(NULL, 0));
 	else
 		xattr_write(op, i, m->name, m->value);
 	if (err)
 		return err;
-	inode_touch(op, i, TOUCH_CTIME);
-	(void)op_enc(op, 64);
+	ino_touch(op, i, TOUCH_CTIME);
+	(void)mop_enc(op, 64);
 	wp_setxattr_rep_enc(&op->enc, &(struct wp_setxattr_rep){ 0 });
-	return op_commit(op);
+	return mop_commit(op);
 }
 
 int meta_removexattr(struct op *op)
@@ -267,7 +250,7 @@ int meta_removexattr(struct op *op)
 	META_REQ(op, removexattr, m);
 	err = space_of(m->name, &space);
 	if (!err)
-		err = inode_get(op, &m->fid, &i);
+		err = ino_get(op, &m->fid, &i);
 	if (!err)
 		err = space_check(op, i, &m->cred, space, true);
 	if (!err)
@@ -275,14 +258,14 @@ int meta_removexattr(struct op *op)
 	if (err)
 		return err == -ENOENT ? -ENODATA : err;
 	if (space == SPACE_ACL_ACCESS)
-		err = acl_set_access(op, i, wp_bytes(NULL, 0));
+		err = ino_acl_set_access(op, i, wp_bytes(NULL, 0));
 	else if (space == SPACE_ACL_DEFAULT)
-		err = set_default_acl(op, i, wp_bytes(NULL, 0));
+		err = ino_acl_set_default(op, i, wp_bytes(NULL, 0));
 	else
 		xattr_drop(op, &i->fid, m->name);
 	if (err)
 		return err;
-	inode_touch(op, i, TOUCH_CTIME);
-	wp_removexattr_rep_enc(op_enc(op, 64), &(struct wp_removexattr_rep){ 0 });
-	return op_commit(op);
+	ino_touch(op, i, TOUCH_CTIME);
+	wp_removexattr_rep_enc(mop_enc(op, 64), &(struct wp_removexattr_rep){ 0 });
+	return mop_commit(op);
 }

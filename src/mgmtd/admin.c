@@ -13,7 +13,7 @@ static void reply_version(struct mgmtd *m, struct rpc_req *req)
 	struct wp_enc e = rpc_reply_enc(req, 32);
 
 	wp_set_alias_rep_enc(&e, &(struct wp_set_alias_rep){ .map_version = m->version });
-	reply_durable(m, req, &e);
+	mg_reply_durable(m, req, &e);
 }
 
 /* ---- names ---------------------------------------------------------------------------------------------------------------------- */
@@ -29,14 +29,14 @@ static char *alias_of(struct mgmtd *m, uint8_t entity, uint32_t id, void **ret)
 
 	switch (entity) {
 	case WP_ENTITY_NODE:
-		*ret = n = node_by_id(m, id);
+		*ret = n = mg_node_by_id(m, id);
 		return n ? n->alias : NULL;
 	case WP_ENTITY_TARGET_META:
 	case WP_ENTITY_TARGET_STORAGE:
-		*ret = t = target_by_id(m, service_of(entity), id);
+		*ret = t = mg_target_by_id(m, service_of(entity), id);
 		return t ? t->alias : NULL;
 	case WP_ENTITY_POOL:
-		*ret = p = pool_by_id(m, id);
+		*ret = p = mg_pool_by_id(m, id);
 		return p ? p->alias : NULL;
 	default:
 		return NULL;
@@ -48,18 +48,18 @@ static void save_entity(struct mgmtd *m, uint8_t entity, const void *what)
 	struct mtarget *t;
 
 	if (entity == WP_ENTITY_NODE) {
-		state_save_node(m, what);
+		mg_state_save_node(m, what);
 	} else if (entity == WP_ENTITY_POOL) {
-		state_save_pool(m, what);
+		mg_state_save_pool(m, what);
 		list_each (t, &m->targets, link) /* their records name the pool as well */
 			if (t->pool == ((const struct mpool *)what)->id)
-				state_save_target(m, t);
+				mg_state_save_target(m, t);
 	} else {
-		state_save_target(m, what);
+		mg_state_save_target(m, what);
 	}
 }
 
-void on_set_alias(struct mgmtd *m, struct rpc_req *req)
+void mg_on_set_alias(struct mgmtd *m, struct rpc_req *req)
 {
 	struct wp_set_alias_req in;
 	void *what = NULL;
@@ -71,23 +71,23 @@ void on_set_alias(struct mgmtd *m, struct rpc_req *req)
 	alias = alias_of(m, in.entity, in.id, &what);
 	if (!alias)
 		return rpc_reply_err(req, -ENOENT);
-	if (!alias_is_valid(in.alias) || (in.entity == WP_ENTITY_POOL && in.id == POOL_DEFAULT_ID))
+	if (!mg_alias_is_valid(in.alias) || (in.entity == WP_ENTITY_POOL && in.id == POOL_DEFAULT_ID))
 		return rpc_reply_err(req, -EINVAL);
-	if (alias_is_taken(m, in.entity, in.alias, what))
+	if (mg_alias_is_taken(m, in.entity, in.alias, what))
 		return rpc_reply_err(req, -WEFT_ECONFLICT);
-	if (!map_has_room(m, WP_ALIAS_MAX))
+	if (!mg_map_has_room(m, WP_ALIAS_MAX))
 		return rpc_reply_err(req, -ENOSPC);
 	if (!wp_str_eq(wp_str(alias), in.alias)) {
-		alias_set(alias, in.alias);
+		mg_alias_set(alias, in.alias);
 		save_entity(m, in.entity, what);
-		change(m);
+		mg_change(m);
 	}
 	reply_version(m, req);
 }
 
 /* ---- targets -------------------------------------------------------------------------------------------------------------------- */
 
-void on_set_target_state(struct mgmtd *m, struct rpc_req *req)
+void mg_on_set_target_state(struct mgmtd *m, struct rpc_req *req)
 {
 	struct wp_set_target_state_req in;
 	struct mtarget *t;
@@ -98,22 +98,22 @@ void on_set_target_state(struct mgmtd *m, struct rpc_req *req)
 		return rpc_reply_err(req, r);
 	if (in.state != WP_TARGET_STATE_ONLINE && in.state != WP_TARGET_STATE_DRAINING)
 		return rpc_reply_err(req, -EINVAL);
-	t = target_by_id(m, in.service, in.target);
+	t = mg_target_by_id(m, in.service, in.target);
 	if (!t)
 		return rpc_reply_err(req, -ENOENT);
 	draining = in.state == WP_TARGET_STATE_DRAINING;
 	if (draining != t->draining) {
 		t->draining = draining;
-		state_save_target(m, t);
-		(void)target_set_alive(m, t, t->state != WP_TARGET_STATE_OFFLINE);
-		change(m);
+		mg_state_save_target(m, t);
+		(void)mg_target_set_alive(m, t, t->state != WP_TARGET_STATE_OFFLINE);
+		mg_change(m);
 	}
 	reply_version(m, req);
 }
 
 /* ---- pools ---------------------------------------------------------------------------------------------------------------------- */
 
-void on_pool_create(struct mgmtd *m, struct rpc_req *req)
+void mg_on_pool_create(struct mgmtd *m, struct rpc_req *req)
 {
 	char alias[WP_ALIAS_MAX + 1];
 	struct wp_pool_create_req in;
@@ -122,7 +122,7 @@ void on_pool_create(struct mgmtd *m, struct rpc_req *req)
 	unsigned n = 0;
 	int r = wp_pool_create_req_decode(req->body, req->hdr.body_len, NULL, 0, &in);
 
-	if (!r && !alias_is_valid(in.alias))
+	if (!r && !mg_alias_is_valid(in.alias))
 		r = -EINVAL;
 	if (!r)
 		r = wp_str_copy(alias, sizeof(alias), in.alias);
@@ -130,19 +130,19 @@ void on_pool_create(struct mgmtd *m, struct rpc_req *req)
 		return rpc_reply_err(req, r);
 	list_each (p, &m->pools, link)
 		n++;
-	p = pool_by_alias(m, in.alias);
+	p = mg_pool_by_alias(m, in.alias);
 	if (p && !is_resent(req))
 		return rpc_reply_err(req, -EEXIST);
-	if (!p && (n >= WP_POOLS_MAX || !map_has_room(m, 256)))
+	if (!p && (n >= WP_POOLS_MAX || !mg_map_has_room(m, 256)))
 		return rpc_reply_err(req, -ENOSPC);
 	if (!p) {
-		p = pool_new(m, m->next_pool++, alias);
-		state_save_pool(m, p);
-		change(m);
+		p = mg_pool_new(m, m->next_pool++, alias);
+		mg_state_save_pool(m, p);
+		mg_change(m);
 	}
 	e = rpc_reply_enc(req, 32);
 	wp_pool_create_rep_enc(&e, &(struct wp_pool_create_rep){ .pool = p->id, .map_version = m->version });
-	reply_durable(m, req, &e);
+	mg_reply_durable(m, req, &e);
 }
 
 static bool pool_is_used(struct mgmtd *m, uint32_t id)
@@ -155,7 +155,7 @@ static bool pool_is_used(struct mgmtd *m, uint32_t id)
 	return false;
 }
 
-void on_pool_delete(struct mgmtd *m, struct rpc_req *req)
+void mg_on_pool_delete(struct mgmtd *m, struct rpc_req *req)
 {
 	struct wp_pool_delete_req in;
 	struct mpool *p;
@@ -163,7 +163,7 @@ void on_pool_delete(struct mgmtd *m, struct rpc_req *req)
 
 	if (r < 0)
 		return rpc_reply_err(req, r);
-	p = pool_by_id(m, in.pool);
+	p = mg_pool_by_id(m, in.pool);
 	if (!p && !is_resent(req))
 		return rpc_reply_err(req, -ENOENT);
 	if (p && p->id == POOL_DEFAULT_ID)
@@ -171,13 +171,13 @@ void on_pool_delete(struct mgmtd *m, struct rpc_req *req)
 	if (p && pool_is_used(m, p->id))
 		return rpc_reply_err(req, -EBUSY);
 	if (p) {
-		state_del_pool(m, p);
-		change(m);
+		mg_state_del_pool(m, p);
+		mg_change(m);
 	}
 	reply_version(m, req);
 }
 
-void on_pool_assign(struct mgmtd *m, struct rpc_req *req)
+void mg_on_pool_assign(struct mgmtd *m, struct rpc_req *req)
 {
 	struct wp_pool_assign_req in;
 	struct mtarget *t;
@@ -186,24 +186,24 @@ void on_pool_assign(struct mgmtd *m, struct rpc_req *req)
 
 	if (r < 0)
 		return rpc_reply_err(req, r);
-	t = target_by_id(m, WP_SERVICE_STORAGE, in.target);
-	p = pool_by_alias(m, in.pool);
+	t = mg_target_by_id(m, WP_SERVICE_STORAGE, in.target);
+	p = mg_pool_by_alias(m, in.pool);
 	if (!t || !p)
 		return rpc_reply_err(req, -ENOENT);
-	if (!map_has_room(m, WP_ALIAS_MAX))
+	if (!mg_map_has_room(m, WP_ALIAS_MAX))
 		return rpc_reply_err(req, -ENOSPC);
 	if (t->pool != p->id) {
 		t->pool = p->id;
-		state_save_target(m, t);
-		change(m);
-		classify_all(m);
+		mg_state_save_target(m, t);
+		mg_change(m);
+		mg_classify_all(m);
 	}
 	reply_version(m, req);
 }
 
 /* ---- membership ------------------------------------------------------------------------------------------------------------------ */
 
-void on_registration_lock(struct mgmtd *m, struct rpc_req *req)
+void mg_on_registration_lock(struct mgmtd *m, struct rpc_req *req)
 {
 	struct wp_registration_lock_req in;
 	int r = wp_registration_lock_req_decode(req->body, req->hdr.body_len, NULL, 0, &in);
@@ -212,7 +212,7 @@ void on_registration_lock(struct mgmtd *m, struct rpc_req *req)
 		return rpc_reply_err(req, r);
 	if (m->locked != (in.locked != 0)) {
 		m->locked = in.locked != 0;
-		change(m);
+		mg_change(m);
 	}
 	reply_version(m, req);
 }
@@ -220,7 +220,7 @@ void on_registration_lock(struct mgmtd *m, struct rpc_req *req)
 /* 0: removed. Without force only what is offline goes; never a node that still has targets. */
 static int remove_node(struct mgmtd *m, uint32_t id, bool force)
 {
-	struct mnode *n = node_by_id(m, id);
+	struct mnode *n = mg_node_by_id(m, id);
 	struct mtarget *t;
 
 	if (!n)
@@ -230,14 +230,14 @@ static int remove_node(struct mgmtd *m, uint32_t id, bool force)
 			return -EBUSY;
 	if (n->state != WP_TARGET_STATE_OFFLINE && !force)
 		return -EBUSY;
-	state_del_node(m, n);
+	mg_state_del_node(m, n);
 	return 0;
 }
 
 /* Metadata target 0 has the root directory: without it there is no file system. */
 static int remove_target(struct mgmtd *m, uint16_t service, uint32_t id, bool force)
 {
-	struct mtarget *t = target_by_id(m, service, id);
+	struct mtarget *t = mg_target_by_id(m, service, id);
 
 	if (!t)
 		return -ENOENT;
@@ -245,11 +245,11 @@ static int remove_target(struct mgmtd *m, uint16_t service, uint32_t id, bool fo
 		return -EINVAL;
 	if (t->state != WP_TARGET_STATE_OFFLINE && !force)
 		return -EBUSY;
-	state_del_target(m, t);
+	mg_state_del_target(m, t);
 	return 0;
 }
 
-void on_remove(struct mgmtd *m, struct rpc_req *req)
+void mg_on_remove(struct mgmtd *m, struct rpc_req *req)
 {
 	struct wp_remove_req in;
 	int r = wp_remove_req_decode(req->body, req->hdr.body_len, NULL, 0, &in);
@@ -266,6 +266,6 @@ void on_remove(struct mgmtd *m, struct rpc_req *req)
 		return reply_version(m, req);
 	if (r < 0)
 		return rpc_reply_err(req, r);
-	change(m);
+	mg_change(m);
 	reply_version(m, req);
 }

@@ -7,7 +7,7 @@
 
 /* ---- states -------------------------------------------------------------------------------------------------------------------- */
 
-bool target_set_alive(struct mgmtd *m, struct mtarget *t, bool alive)
+bool mg_target_set_alive(struct mgmtd *m, struct mtarget *t, bool alive)
 {
 	uint8_t state = !alive ? WP_TARGET_STATE_OFFLINE : t->draining ? WP_TARGET_STATE_DRAINING : WP_TARGET_STATE_ONLINE;
 
@@ -15,7 +15,7 @@ bool target_set_alive(struct mgmtd *m, struct mtarget *t, bool alive)
 		return false;
 	log_notice("mgmtd", "target %s is %s", t->alias, wp_target_state_name(state));
 	t->state = state;
-	state_save_target(m, t);
+	mg_state_save_target(m, t);
 	return true;
 }
 
@@ -26,30 +26,30 @@ static bool node_set_alive(struct mgmtd *m, struct mnode *n, bool alive)
 	if (n->state == state)
 		return false;
 	n->state = state;
-	state_save_node(m, n);
+	mg_state_save_node(m, n);
 	return true;
 }
 
 /* ---- connections ----------------------------------------------------------------------------------------------------------------- */
 
 /* A connection remembers the number of its node, since nodes may go before their connections. */
-void node_seen(struct mgmtd *m, struct mnode *n, struct rpc_conn *conn)
+void mg_node_seen(struct mgmtd *m, struct mnode *n, struct rpc_conn *conn)
 {
 	n->seen_ns = env_mono_ns(m->env);
 	n->conn = conn;
 	rpc_conn_set_data(conn, (void *)(uintptr_t)n->id);
 }
 
-void node_conn_down(void *ctx, struct rpc_conn *conn)
+void mg_node_conn_down(void *ctx, struct rpc_conn *conn)
 {
 	struct mgmtd *m = ctx;
-	struct mnode *n = node_by_id(m, (uint32_t)(uintptr_t)rpc_conn_data(conn));
+	struct mnode *n = mg_node_by_id(m, (uint32_t)(uintptr_t)rpc_conn_data(conn));
 
 	if (n && n->conn == conn)
 		n->conn = NULL;
 }
 
-bool node_is_alive_elsewhere(struct mgmtd *m, const struct mnode *n, const struct rpc_conn *conn)
+bool mg_node_is_alive_elsewhere(struct mgmtd *m, const struct mnode *n, const struct rpc_conn *conn)
 {
 	uint64_t silent_ns = env_mono_ns(m->env) - n->seen_ns;
 
@@ -76,13 +76,13 @@ static bool classify_group(struct mgmtd *m, uint16_t service, uint32_t pool, str
 			continue;
 		log_notice("mgmtd", "capacity of target %s is %s", group[i]->alias, wp_capacity_name(items[i].now));
 		group[i]->capacity = items[i].now;
-		state_save_target(m, group[i]);
+		mg_state_save_target(m, group[i]);
 		changed = true;
 	}
 	return changed;
 }
 
-void classify_all(struct mgmtd *m)
+void mg_classify_all(struct mgmtd *m)
 {
 	size_t n = m->counters[MGMTD_C_TARGETS] + 1;
 	cleanup_free struct mtarget **group = xcalloc(n, sizeof(*group));
@@ -93,24 +93,24 @@ void classify_all(struct mgmtd *m)
 	list_each (p, &m->pools, link)
 		changed |= classify_group(m, WP_SERVICE_STORAGE, p->id, group, items);
 	if (changed)
-		change(m);
+		mg_change(m);
 }
 
 /* ---- heartbeats ----------------------------------------------------------------------------------------------------------------- */
 
 static bool take_row(struct mgmtd *m, const struct mnode *n, const struct wp_target_space *row)
 {
-	struct mtarget *t = target_by_id(m, row->service, row->id);
+	struct mtarget *t = mg_target_by_id(m, row->service, row->id);
 
 	if (!t || t->node != n->id)
 		return false; /* moved to another node meanwhile, or removed */
 	t->space = *row;
 	t->has_space = true;
 	t->seen_ns = n->seen_ns;
-	return target_set_alive(m, t, true);
+	return mg_target_set_alive(m, t, true);
 }
 
-void on_heartbeat(struct mgmtd *m, struct rpc_req *req)
+void mg_on_heartbeat(struct mgmtd *m, struct rpc_req *req)
 {
 	struct wp_heartbeat_rep out = { 0 };
 	struct wp_heartbeat_req in;
@@ -126,22 +126,22 @@ void on_heartbeat(struct mgmtd *m, struct rpc_req *req)
 	}
 	if (r < 0)
 		return rpc_reply_err(req, r);
-	n = node_by_id(m, in.node);
+	n = mg_node_by_id(m, in.node);
 	if (!n || n->role != rpc_conn_role(req->conn))
 		return rpc_reply_err(req, -ENOENT);
 	m->counters[MGMTD_C_HEARTBEATS]++;
-	node_seen(m, n, req->conn);
+	mg_node_seen(m, n, req->conn);
 	changed = node_set_alive(m, n, true);
 	for (uint32_t i = 0; i < in.targets_n; i++)
 		changed |= take_row(m, n, &in.targets[i]);
 	if (changed) {
-		change(m);
-		classify_all(m);
+		mg_change(m);
+		mg_classify_all(m);
 	}
 	out.map_version = m->version;
 	e = rpc_reply_enc(req, 32);
 	wp_heartbeat_rep_enc(&e, &out);
-	reply_durable(m, req, &e);
+	mg_reply_durable(m, req, &e);
 }
 
 /* ---- silence -------------------------------------------------------------------------------------------------------------------- */
@@ -153,11 +153,11 @@ static bool targets_off(struct mgmtd *m, uint32_t node)
 
 	list_each (t, &m->targets, link)
 		if (t->node == node)
-			changed |= target_set_alive(m, t, false);
+			changed |= mg_target_set_alive(m, t, false);
 	return changed;
 }
 
-void on_unregister_node(struct mgmtd *m, struct rpc_req *req)
+void mg_on_unregister_node(struct mgmtd *m, struct rpc_req *req)
 {
 	struct wp_unregister_node_req in;
 	uint16_t role = rpc_conn_role(req->conn);
@@ -168,22 +168,22 @@ void on_unregister_node(struct mgmtd *m, struct rpc_req *req)
 
 	if (r < 0)
 		return rpc_reply_err(req, r);
-	n = node_by_id(m, in.node);
+	n = mg_node_by_id(m, in.node);
 	if (n && n->role != role && role != WP_ROLE_ADMIN)
 		return rpc_reply_err(req, -WEFT_EDENIED);
 	if (!n) {
 		changed = false; /* gone already: what was wanted */
 	} else if (n->role == WP_ROLE_CLIENT) {
-		state_del_node(m, n);
+		mg_state_del_node(m, n);
 	} else {
 		changed = targets_off(m, n->id);
 		changed |= node_set_alive(m, n, false);
 	}
 	if (changed)
-		change(m);
+		mg_change(m);
 	e = rpc_reply_enc(req, 32);
 	wp_unregister_node_rep_enc(&e, &(struct wp_unregister_node_rep){ .map_version = m->version });
-	reply_durable(m, req, &e);
+	mg_reply_durable(m, req, &e);
 }
 
 static bool is_silent(uint64_t seen_ns, uint64_t now, uint32_t limit_ms) { return now - seen_ns > limit_ms * NSEC_PER_MSEC; }
@@ -200,7 +200,7 @@ static bool check_nodes(struct mgmtd *m, uint64_t now)
 			continue;
 		if (client) {
 			log_info("mgmtd", "client %s is gone", n->alias);
-			state_del_node(m, n);
+			mg_state_del_node(m, n);
 			changed = true;
 		} else {
 			changed |= node_set_alive(m, n, false);
@@ -230,13 +230,13 @@ static void tick(void *arg)
 	changed = check_nodes(m, now);
 	list_each (t, &m->targets, link)
 		if (t->state != WP_TARGET_STATE_OFFLINE && is_silent(t->seen_ns, now, m->p.offline_ms))
-			changed |= target_set_alive(m, t, false);
+			changed |= mg_target_set_alive(m, t, false);
 	if (changed)
-		change(m);
-	classify_all(m);
+		mg_change(m);
+	mg_classify_all(m);
 }
 
-void tick_start(struct mgmtd *m)
+void mg_tick_start(struct mgmtd *m)
 {
 	m->tick = (struct env_timer){ .fn = tick, .arg = m };
 	env_timer_in(m->env, &m->tick, tick_ns(m));

@@ -38,7 +38,7 @@ static size_t map_bytes(struct mgmtd *m, unsigned *addrs)
 		*addrs += n->addrs_n;
 	}
 	list_each (t, &m->targets, link) {
-		const struct mpool *pool = t->pool ? pool_by_id(m, t->pool) : NULL;
+		const struct mpool *pool = t->pool ? mg_pool_by_id(m, t->pool) : NULL;
 
 		bytes += TARGET_FIXED + strlen(t->alias) + (pool ? strlen(pool->alias) : 0);
 	}
@@ -47,14 +47,14 @@ static size_t map_bytes(struct mgmtd *m, unsigned *addrs)
 	return bytes;
 }
 
-bool map_has_room(struct mgmtd *m, size_t extra)
+bool mg_map_has_room(struct mgmtd *m, size_t extra)
 {
 	unsigned addrs;
 
 	return map_bytes(m, &addrs) + NODE_FIXED + extra <= WP_BODY_MAX;
 }
 
-void map_encode(struct mgmtd *m, struct buf *b)
+void mg_map_encode(struct mgmtd *m, struct buf *b)
 {
 	struct wp_map_get_rep rep = { .map.version = m->version, .map.cluster = m->cluster, .map.registration_locked = m->locked };
 	unsigned addrs_n, at = 0, pools_n = 0;
@@ -69,11 +69,11 @@ void map_encode(struct mgmtd *m, struct buf *b)
 	struct wp_enc e;
 
 	list_each (n, &m->nodes, link) {
-		node_to_wire(n, &nodes[rep.map.nodes_n++], addrs + at);
+		mg_node_to_wire(n, &nodes[rep.map.nodes_n++], addrs + at);
 		at += n->addrs_n;
 	}
 	list_each (t, &m->targets, link)
-		target_to_wire(m, t, &targets[rep.map.targets_n++]);
+		mg_target_to_wire(m, t, &targets[rep.map.targets_n++]);
 	list_each (p, &m->pools, link)
 		pools[pools_n++] = (struct wp_pool_info){ .id = p->id, .alias = wp_str(p->alias) };
 	rep.map.nodes = nodes;
@@ -112,7 +112,7 @@ static void watcher_end(struct watcher *w, int err)
 
 static void watcher_timeout(void *arg) { watcher_end(arg, 0); }
 
-void map_wake(struct mgmtd *m, int err)
+void mg_map_wake(struct mgmtd *m, int err)
 {
 	struct list all = LIST_INIT(all);
 
@@ -121,7 +121,7 @@ void map_wake(struct mgmtd *m, int err)
 		watcher_end(list_first(&all, struct watcher, link), err);
 }
 
-void on_map_get(struct mgmtd *m, struct rpc_req *req)
+void mg_on_map_get(struct mgmtd *m, struct rpc_req *req)
 {
 	struct wp_map_get_req in;
 	struct watcher *w;
@@ -142,7 +142,7 @@ void on_map_get(struct mgmtd *m, struct rpc_req *req)
 
 /* ---- space ---------------------------------------------------------------------------------------------------------------------- */
 
-void on_space_get(struct mgmtd *m, struct rpc_req *req)
+void mg_on_space_get(struct mgmtd *m, struct rpc_req *req)
 {
 	size_t n = m->counters[MGMTD_C_TARGETS];
 	struct wp_space_get_rep rep = { 0 };
@@ -159,5 +159,5 @@ void on_space_get(struct mgmtd *m, struct rpc_req *req)
 			rep.targets[rep.targets_n++] = t->space;
 	e = rpc_reply_enc(req, 64 + n * WP_TARGET_SPACE_MIN);
 	wp_space_get_rep_enc(&e, &rep);
-	reply_now(req, &e);
+	mg_reply_now(req, &e);
 }

@@ -58,7 +58,7 @@ static void publish(struct mgmtd *m)
 	m->map_version = m->flying.version;
 	m->ready = true;
 	m->counters[MGMTD_C_MAP_BYTES] = m->map.len;
-	map_wake(m, 0);
+	mg_map_wake(m, 0);
 }
 
 static void committed(void *arg, int err)
@@ -94,8 +94,8 @@ static void submit_next(void *arg)
 	m->submit_queued = false;
 	if (m->in_flight || m->failed)
 		return maybe_stopped(m);
-	state_save_cluster(m, &m->next.txn);
-	map_encode(m, &m->next.map);
+	mg_state_save_cluster(m, &m->next.txn);
+	mg_map_encode(m, &m->next.map);
 	m->next.version = m->version;
 	batch_done(&m->flying);
 	m->flying = m->next;
@@ -108,7 +108,7 @@ static void submit_next(void *arg)
 		committed(m, r);
 }
 
-void change(struct mgmtd *m)
+void mg_change(struct mgmtd *m)
 {
 	m->version++;
 	m->counters[MGMTD_C_CHANGES]++;
@@ -120,19 +120,19 @@ void change(struct mgmtd *m)
 	env_post(m->env, &m->submit_task);
 }
 
-void reply_now(struct rpc_req *req, const struct wp_enc *e)
+void mg_reply_now(struct rpc_req *req, const struct wp_enc *e)
 {
 	rpc_reply(req, &(struct rpc_reply){ .err = e->err, .body = e->p, .body_len = e->err ? 0 : e->len });
 }
 
-void reply_durable(struct mgmtd *m, struct rpc_req *req, const struct wp_enc *e)
+void mg_reply_durable(struct mgmtd *m, struct rpc_req *req, const struct wp_enc *e)
 {
 	struct waiting_reply *w;
 
 	if (m->failed)
 		return rpc_reply_err(req, -EIO);
 	if (e->err || (!m->next.dirty && !m->in_flight))
-		return reply_now(req, e);
+		return mg_reply_now(req, e);
 	w = arena_alloc(&req->arena, sizeof(*w));
 	*w = (struct waiting_reply){ e->p, e->len };
 	req->priv = w;
@@ -146,19 +146,19 @@ static const struct {
 	bool admin;
 	void (*fn)(struct mgmtd *m, struct rpc_req *req);
 } handlers[] = {
-	{ WP_OP_REGISTER_NODE, false, on_register_node },
-	{ WP_OP_REGISTER_TARGET, false, on_register_target },
-	{ WP_OP_HEARTBEAT, false, on_heartbeat },
-	{ WP_OP_UNREGISTER_NODE, false, on_unregister_node },
-	{ WP_OP_MAP_GET, false, on_map_get },
-	{ WP_OP_SPACE_GET, false, on_space_get },
-	{ WP_OP_SET_ALIAS, true, on_set_alias },
-	{ WP_OP_SET_TARGET_STATE, true, on_set_target_state },
-	{ WP_OP_POOL_CREATE, true, on_pool_create },
-	{ WP_OP_POOL_DELETE, true, on_pool_delete },
-	{ WP_OP_POOL_ASSIGN, true, on_pool_assign },
-	{ WP_OP_REGISTRATION_LOCK, true, on_registration_lock },
-	{ WP_OP_REMOVE, true, on_remove },
+	{ WP_OP_REGISTER_NODE, false, mg_on_register_node },
+	{ WP_OP_REGISTER_TARGET, false, mg_on_register_target },
+	{ WP_OP_HEARTBEAT, false, mg_on_heartbeat },
+	{ WP_OP_UNREGISTER_NODE, false, mg_on_unregister_node },
+	{ WP_OP_MAP_GET, false, mg_on_map_get },
+	{ WP_OP_SPACE_GET, false, mg_on_space_get },
+	{ WP_OP_SET_ALIAS, true, mg_on_set_alias },
+	{ WP_OP_SET_TARGET_STATE, true, mg_on_set_target_state },
+	{ WP_OP_POOL_CREATE, true, mg_on_pool_create },
+	{ WP_OP_POOL_DELETE, true, mg_on_pool_delete },
+	{ WP_OP_POOL_ASSIGN, true, mg_on_pool_assign },
+	{ WP_OP_REGISTRATION_LOCK, true, mg_on_registration_lock },
+	{ WP_OP_REMOVE, true, mg_on_remove },
 };
 
 static void on_request(void *ctx, struct rpc_req *req)
@@ -198,13 +198,13 @@ static void make_state(struct mgmtd *m)
 	env_random(m->env, m->key, sizeof(m->key));
 	m->next_node = m->next_storage = 1;
 	m->next_pool = POOL_DEFAULT_ID + 1;
-	state_save_pool(m, pool_new(m, POOL_DEFAULT_ID, POOL_DEFAULT));
-	change(m);
+	mg_state_save_pool(m, mg_pool_new(m, POOL_DEFAULT_ID, POOL_DEFAULT));
+	mg_change(m);
 }
 
 static int load(struct mgmtd *m)
 {
-	int r = state_load(m);
+	int r = mg_state_load(m);
 
 	if (r == -ENOENT) {
 		make_state(m);
@@ -214,7 +214,7 @@ static int load(struct mgmtd *m)
 		return r;
 	if (!wp_uuid_is_zero(&m->p.cluster) && !wp_uuid_eq(&m->p.cluster, &m->cluster))
 		return -WEFT_EFOREIGN;
-	map_encode(m, &m->map);
+	mg_map_encode(m, &m->map);
 	m->map_version = m->version;
 	m->counters[MGMTD_C_MAP_BYTES] = m->map.len;
 	m->ready = true;
@@ -234,7 +234,7 @@ int mgmtd_open(const struct mgmtd_params *params, struct mgmtd **ret)
 	set_default(&m->p.client_heartbeat_ms, MGMTD_CLIENT_HEARTBEAT_MS);
 	set_default(&m->p.client_offline_ms, MGMTD_CLIENT_OFFLINE_MS);
 	m->service = (struct rpc_service){ .service = WP_SERVICE_MGMTD, .target = WP_TARGET_NONE, .boot_epoch = params->boot_epoch,
-					   .ctx = m, .request = on_request, .conn_down = node_conn_down };
+					   .ctx = m, .request = on_request, .conn_down = mg_node_conn_down };
 	list_init(&m->nodes);
 	list_init(&m->targets);
 	list_init(&m->pools);
@@ -250,7 +250,7 @@ int mgmtd_open(const struct mgmtd_params *params, struct mgmtd **ret)
 		mgmtd_free(m);
 		return r;
 	}
-	tick_start(m);
+	mg_tick_start(m);
 	*ret = m;
 	return 0;
 }
@@ -266,7 +266,7 @@ void mgmtd_stop(struct mgmtd *m, env_fn *fn, void *arg)
 	m->stop_fn = fn;
 	m->stop_arg = arg;
 	env_timer_cancel(m->env, &m->tick);
-	map_wake(m, -WEFT_ENOTREADY);
+	mg_map_wake(m, -WEFT_ENOTREADY);
 	maybe_stopped(m);
 }
 
@@ -274,7 +274,7 @@ void mgmtd_free(struct mgmtd *m)
 {
 	OBJ_CHECK(m, MGMTD_MAGIC);
 	env_timer_cancel(m->env, &m->tick);
-	state_free(m);
+	mg_state_free(m);
 	batch_done(&m->next);
 	batch_done(&m->flying);
 	buf_done(&m->map);

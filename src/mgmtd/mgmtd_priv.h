@@ -97,84 +97,84 @@ struct mgmtd {
 /* ---- batches: mgmtd.c ---- */
 
 /* The map changes: the next version, durable and shown soon. Call after changing entities; they are saved by state_save_*. */
-void change(struct mgmtd *m);
+void mg_change(struct mgmtd *m);
 /* Replies with the encoded body when everything changed so far is durable. */
-void reply_durable(struct mgmtd *m, struct rpc_req *req, const struct wp_enc *e);
+void mg_reply_durable(struct mgmtd *m, struct rpc_req *req, const struct wp_enc *e);
 /* Replies now. */
-void reply_now(struct rpc_req *req, const struct wp_enc *e);
+void mg_reply_now(struct rpc_req *req, const struct wp_enc *e);
 
 /* ---- connections of nodes: beat.c ---- */
 
 /* A sign of life. */
-void node_seen(struct mgmtd *m, struct mnode *n, struct rpc_conn *conn);
-void node_conn_down(void *ctx, struct rpc_conn *conn);
+void mg_node_seen(struct mgmtd *m, struct mnode *n, struct rpc_conn *conn);
+void mg_node_conn_down(void *ctx, struct rpc_conn *conn);
 /* Another process is this node now: its connection lives and speaks. */
-bool node_is_alive_elsewhere(struct mgmtd *m, const struct mnode *n, const struct rpc_conn *conn);
+bool mg_node_is_alive_elsewhere(struct mgmtd *m, const struct mnode *n, const struct rpc_conn *conn);
 
 /* ---- entities: state.c ---- */
 
-int state_load(struct mgmtd *m) must_check;
-void state_free(struct mgmtd *m);
-void state_save_cluster(struct mgmtd *m, struct osd_txn *t);
-void state_save_node(struct mgmtd *m, const struct mnode *n);
-void state_save_target(struct mgmtd *m, const struct mtarget *t);
-void state_save_pool(struct mgmtd *m, const struct mpool *p);
+int mg_state_load(struct mgmtd *m) must_check;
+void mg_state_free(struct mgmtd *m);
+void mg_state_save_cluster(struct mgmtd *m, struct osd_txn *t);
+void mg_state_save_node(struct mgmtd *m, const struct mnode *n);
+void mg_state_save_target(struct mgmtd *m, const struct mtarget *t);
+void mg_state_save_pool(struct mgmtd *m, const struct mpool *p);
 /* Removes from memory and from the device. */
-void state_del_node(struct mgmtd *m, struct mnode *n);
-void state_del_target(struct mgmtd *m, struct mtarget *t);
-void state_del_pool(struct mgmtd *m, struct mpool *p);
+void mg_state_del_node(struct mgmtd *m, struct mnode *n);
+void mg_state_del_target(struct mgmtd *m, struct mtarget *t);
+void mg_state_del_pool(struct mgmtd *m, struct mpool *p);
 
-struct mnode *node_new(struct mgmtd *m, uint32_t id, const struct wp_uuid *uuid);
-struct mtarget *target_new(struct mgmtd *m, uint16_t service, uint32_t id, const struct wp_uuid *uuid);
-struct mpool *pool_new(struct mgmtd *m, uint32_t id, const char *alias);
-struct mnode *node_by_id(struct mgmtd *m, uint32_t id);
-struct mnode *node_by_uuid(struct mgmtd *m, const struct wp_uuid *uuid);
-struct mtarget *target_by_id(struct mgmtd *m, uint16_t service, uint32_t id);
-struct mtarget *target_by_uuid(struct mgmtd *m, uint16_t service, const struct wp_uuid *uuid);
-struct mpool *pool_by_id(struct mgmtd *m, uint32_t id);
-struct mpool *pool_by_alias(struct mgmtd *m, struct wp_str alias);
-void node_set_addrs(struct mnode *n, const struct wp_addr *addrs, unsigned n_addrs);
+struct mnode *mg_node_new(struct mgmtd *m, uint32_t id, const struct wp_uuid *uuid);
+struct mtarget *mg_target_new(struct mgmtd *m, uint16_t service, uint32_t id, const struct wp_uuid *uuid);
+struct mpool *mg_pool_new(struct mgmtd *m, uint32_t id, const char *alias);
+struct mnode *mg_node_by_id(struct mgmtd *m, uint32_t id);
+struct mnode *mg_node_by_uuid(struct mgmtd *m, const struct wp_uuid *uuid);
+struct mtarget *mg_target_by_id(struct mgmtd *m, uint16_t service, uint32_t id);
+struct mtarget *mg_target_by_uuid(struct mgmtd *m, uint16_t service, const struct wp_uuid *uuid);
+struct mpool *mg_pool_by_id(struct mgmtd *m, uint32_t id);
+struct mpool *mg_pool_by_alias(struct mgmtd *m, struct wp_str alias);
+void mg_node_set_addrs(struct mnode *n, const struct wp_addr *addrs, unsigned n_addrs);
 
 /* Letters, digits, '.', '_', '-'; starts with a letter or digit; not only digits, since those are numbers. */
-bool alias_is_valid(struct wp_str s);
-void alias_set(char dst[WP_ALIAS_MAX + 1], struct wp_str s);
+bool mg_alias_is_valid(struct wp_str s);
+void mg_alias_set(char dst[WP_ALIAS_MAX + 1], struct wp_str s);
 /* Used by another entity of the kind (enum wp_entity). */
-bool alias_is_taken(struct mgmtd *m, uint8_t entity, struct wp_str s, const void *except);
+bool mg_alias_is_taken(struct mgmtd *m, uint8_t entity, struct wp_str s, const void *except);
 
 /* Fills wire structs that point into the entities; addrs: room for WP_ADDRS_MAX. */
-void node_to_wire(const struct mnode *n, struct wp_node_info *ret, struct wp_addr *addrs);
-void target_to_wire(struct mgmtd *m, const struct mtarget *t, struct wp_target_info *ret);
+void mg_node_to_wire(const struct mnode *n, struct wp_node_info *ret, struct wp_addr *addrs);
+void mg_target_to_wire(struct mgmtd *m, const struct mtarget *t, struct wp_target_info *ret);
 
 /* ---- handlers: each replies, now or later ---- */
 
-void on_register_node(struct mgmtd *m, struct rpc_req *req);
-void on_register_target(struct mgmtd *m, struct rpc_req *req);
-void on_heartbeat(struct mgmtd *m, struct rpc_req *req);
-void on_unregister_node(struct mgmtd *m, struct rpc_req *req);
-void on_map_get(struct mgmtd *m, struct rpc_req *req);
-void on_space_get(struct mgmtd *m, struct rpc_req *req);
-void on_set_alias(struct mgmtd *m, struct rpc_req *req);
-void on_set_target_state(struct mgmtd *m, struct rpc_req *req);
-void on_pool_create(struct mgmtd *m, struct rpc_req *req);
-void on_pool_delete(struct mgmtd *m, struct rpc_req *req);
-void on_pool_assign(struct mgmtd *m, struct rpc_req *req);
-void on_registration_lock(struct mgmtd *m, struct rpc_req *req);
-void on_remove(struct mgmtd *m, struct rpc_req *req);
+void mg_on_register_node(struct mgmtd *m, struct rpc_req *req);
+void mg_on_register_target(struct mgmtd *m, struct rpc_req *req);
+void mg_on_heartbeat(struct mgmtd *m, struct rpc_req *req);
+void mg_on_unregister_node(struct mgmtd *m, struct rpc_req *req);
+void mg_on_map_get(struct mgmtd *m, struct rpc_req *req);
+void mg_on_space_get(struct mgmtd *m, struct rpc_req *req);
+void mg_on_set_alias(struct mgmtd *m, struct rpc_req *req);
+void mg_on_set_target_state(struct mgmtd *m, struct rpc_req *req);
+void mg_on_pool_create(struct mgmtd *m, struct rpc_req *req);
+void mg_on_pool_delete(struct mgmtd *m, struct rpc_req *req);
+void mg_on_pool_assign(struct mgmtd *m, struct rpc_req *req);
+void mg_on_registration_lock(struct mgmtd *m, struct rpc_req *req);
+void mg_on_remove(struct mgmtd *m, struct rpc_req *req);
 
 /* ---- map.c ---- */
 
-void map_encode(struct mgmtd *m, struct buf *b);
+void mg_map_encode(struct mgmtd *m, struct buf *b);
 /* Upper bound of the map's size when a node or target of this many bytes of text is added. */
-bool map_has_room(struct mgmtd *m, size_t extra);
+bool mg_map_has_room(struct mgmtd *m, size_t extra);
 /* The published map is newer: answers the watchers; with err: ends their wait. */
-void map_wake(struct mgmtd *m, int err);
+void mg_map_wake(struct mgmtd *m, int err);
 
 /* ---- beat.c ---- */
 
-void tick_start(struct mgmtd *m);
+void mg_tick_start(struct mgmtd *m);
 /* Classes of all targets anew; saves and counts a change for each that moved. */
-void classify_all(struct mgmtd *m);
-/* From sign of life and draining; true if the shown state changed (saved, but change() is the caller's). */
-bool target_set_alive(struct mgmtd *m, struct mtarget *t, bool alive);
+void mg_classify_all(struct mgmtd *m);
+/* From sign of life and draining; true if the shown state changed (saved, but mg_change() is the caller's). */
+bool mg_target_set_alive(struct mgmtd *m, struct mtarget *t, bool alive);
 
 #endif

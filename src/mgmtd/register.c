@@ -18,7 +18,7 @@ static void assign_alias(struct mgmtd *m, uint8_t entity, const char *prefix, ui
 			 char alias[WP_ALIAS_MAX + 1])
 {
 	snprintf(alias, WP_ALIAS_MAX + 1, "%s%u", prefix, id);
-	for (unsigned i = 2; alias_is_taken(m, entity, wp_str(alias), self); i++)
+	for (unsigned i = 2; mg_alias_is_taken(m, entity, wp_str(alias), self); i++)
 		snprintf(alias, WP_ALIAS_MAX + 1, "%s%u-%u", prefix, id, i);
 }
 
@@ -35,11 +35,11 @@ static int check_new_node(struct mgmtd *m, const struct wp_register_node_req *in
 
 	if (m->locked && !client)
 		return -WEFT_ELOCKED;
-	if (in->alias.len && !alias_is_valid(in->alias))
+	if (in->alias.len && !mg_alias_is_valid(in->alias))
 		return -EINVAL;
-	if (in->alias.len && !client && alias_is_taken(m, WP_ENTITY_NODE, in->alias, NULL))
+	if (in->alias.len && !client && mg_alias_is_taken(m, WP_ENTITY_NODE, in->alias, NULL))
 		return -WEFT_ECONFLICT;
-	if (m->counters[MGMTD_C_NODES] >= WP_NODES_MAX || !map_has_room(m, 1024 + WP_ADDRS_MAX * (WP_ADDR_LEN_MAX + 8)))
+	if (m->counters[MGMTD_C_NODES] >= WP_NODES_MAX || !mg_map_has_room(m, 1024 + WP_ADDRS_MAX * (WP_ADDR_LEN_MAX + 8)))
 		return -ENOSPC;
 	return 0;
 }
@@ -51,16 +51,16 @@ static int check_known_node(struct mgmtd *m, const struct mnode *n, const struct
 
 	if (n->role != in->role)
 		return -WEFT_ECONFLICT;
-	return !same_process && node_is_alive_elsewhere(m, n, req->conn) ? -WEFT_ECONFLICT : 0;
+	return !same_process && mg_node_is_alive_elsewhere(m, n, req->conn) ? -WEFT_ECONFLICT : 0;
 }
 
 static struct mnode *add_node(struct mgmtd *m, const struct wp_register_node_req *in)
 {
-	struct mnode *n = node_new(m, m->next_node++, &in->uuid);
+	struct mnode *n = mg_node_new(m, m->next_node++, &in->uuid);
 
 	n->role = in->role;
-	if (in->alias.len && !alias_is_taken(m, WP_ENTITY_NODE, in->alias, n))
-		alias_set(n->alias, in->alias);
+	if (in->alias.len && !mg_alias_is_taken(m, WP_ENTITY_NODE, in->alias, n))
+		mg_alias_set(n->alias, in->alias);
 	else
 		assign_alias(m, WP_ENTITY_NODE, role_prefix(n->role), n->id, n, n->alias);
 	return n;
@@ -96,7 +96,7 @@ static bool update_node(struct mnode *n, const struct wp_register_node_req *in)
 	changed |= set_text(n->host, sizeof(n->host), in->host);
 	changed |= set_text(n->domain, sizeof(n->domain), in->domain);
 	if (!same_addrs(n, in)) {
-		node_set_addrs(n, in->addrs, in->addrs_n);
+		mg_node_set_addrs(n, in->addrs, in->addrs_n);
 		changed = true;
 	}
 	return changed;
@@ -116,10 +116,10 @@ static void reply_node(struct mgmtd *m, struct rpc_req *req, const struct mnode 
 
 	wp_register_node_rep_enc(&e, &out);
 	m->counters[MGMTD_C_REGISTRATIONS]++;
-	reply_durable(m, req, &e);
+	mg_reply_durable(m, req, &e);
 }
 
-void on_register_node(struct mgmtd *m, struct rpc_req *req)
+void mg_on_register_node(struct mgmtd *m, struct rpc_req *req)
 {
 	uint64_t scratch[SCRATCH_MAX / 8];
 	struct wp_register_node_req in;
@@ -131,7 +131,7 @@ void on_register_node(struct mgmtd *m, struct rpc_req *req)
 	if (in.role != rpc_conn_role(req->conn) ||
 	    (in.role != WP_ROLE_CLIENT && in.role != WP_ROLE_META && in.role != WP_ROLE_STORAGE))
 		return refuse(m, req, -WEFT_EDENIED, "a node");
-	n = wp_uuid_is_zero(&in.uuid) ? NULL : node_by_uuid(m, &in.uuid);
+	n = wp_uuid_is_zero(&in.uuid) ? NULL : mg_node_by_uuid(m, &in.uuid);
 	if (wp_uuid_is_zero(&in.uuid))
 		r = -EINVAL;
 	else
@@ -142,10 +142,10 @@ void on_register_node(struct mgmtd *m, struct rpc_req *req)
 		n = add_node(m, &in);
 		log_info("mgmtd", "new node %u (%s) from %s", n->id, n->alias, rpc_conn_name(req->conn));
 	}
-	node_seen(m, n, req->conn);
+	mg_node_seen(m, n, req->conn);
 	if (update_node(n, &in)) {
-		state_save_node(m, n);
-		change(m);
+		mg_state_save_node(m, n);
+		mg_change(m);
 	}
 	reply_node(m, req, n);
 }
@@ -177,15 +177,15 @@ static int check_new_target(struct mgmtd *m, const struct wp_register_target_req
 		return -EINVAL;
 	if (!number_is_valid(in->service, *id))
 		return in->wanted == WP_TARGET_NONE ? -ENOSPC : -EINVAL;
-	if (target_by_id(m, in->service, *id))
+	if (mg_target_by_id(m, in->service, *id))
 		return -WEFT_ECONFLICT;
-	if (in->alias.len && (!alias_is_valid(in->alias)))
+	if (in->alias.len && (!mg_alias_is_valid(in->alias)))
 		return -EINVAL;
-	if (in->alias.len && alias_is_taken(m, entity_of(in->service), in->alias, NULL))
+	if (in->alias.len && mg_alias_is_taken(m, entity_of(in->service), in->alias, NULL))
 		return -WEFT_ECONFLICT;
-	if (in->pool.len && (in->service != WP_SERVICE_STORAGE || !pool_by_alias(m, in->pool)))
+	if (in->pool.len && (in->service != WP_SERVICE_STORAGE || !mg_pool_by_alias(m, in->pool)))
 		return -EINVAL;
-	return map_has_room(m, 512) ? 0 : -ENOSPC;
+	return mg_map_has_room(m, 512) ? 0 : -ENOSPC;
 }
 
 /* A known folder. Two processes that serve copies of it at the same time would corrupt files. */
@@ -200,16 +200,16 @@ static int check_known_target(struct mgmtd *m, const struct mtarget *t, const st
 
 static struct mtarget *add_target(struct mgmtd *m, const struct wp_register_target_req *in, uint32_t id)
 {
-	struct mtarget *t = target_new(m, in->service, id, &in->uuid);
+	struct mtarget *t = mg_target_new(m, in->service, id, &in->uuid);
 	uint32_t *next = next_number(m, in->service);
 
 	*next = MAX(*next, id + 1);
 	if (in->alias.len)
-		alias_set(t->alias, in->alias);
+		mg_alias_set(t->alias, in->alias);
 	else
 		assign_alias(m, entity_of(in->service), in->service == WP_SERVICE_META ? "meta" : "storage", id, t, t->alias);
 	if (in->pool.len)
-		t->pool = pool_by_alias(m, in->pool)->id;
+		t->pool = mg_pool_by_alias(m, in->pool)->id;
 	log_info("mgmtd", "new target %s (number %u) of node %u", t->alias, id, in->node);
 	return t;
 }
@@ -221,13 +221,13 @@ static void reply_target(struct mgmtd *m, struct rpc_req *req, const struct mtar
 
 	wp_register_target_rep_enc(&e, &out);
 	m->counters[MGMTD_C_REGISTRATIONS]++;
-	reply_durable(m, req, &e);
+	mg_reply_durable(m, req, &e);
 }
 
 static int check_target(struct mgmtd *m, struct rpc_req *req, const struct wp_register_target_req *in)
 {
 	uint16_t role = rpc_conn_role(req->conn);
-	const struct mnode *n = node_by_id(m, in->node);
+	const struct mnode *n = mg_node_by_id(m, in->node);
 
 	if ((role != WP_ROLE_META || in->service != WP_SERVICE_META) && (role != WP_ROLE_STORAGE || in->service != WP_SERVICE_STORAGE))
 		return -WEFT_EDENIED;
@@ -242,7 +242,7 @@ static int check_target(struct mgmtd *m, struct rpc_req *req, const struct wp_re
 	return wp_uuid_is_zero(&in->uuid) ? -EINVAL : 0;
 }
 
-void on_register_target(struct mgmtd *m, struct rpc_req *req)
+void mg_on_register_target(struct mgmtd *m, struct rpc_req *req)
 {
 	struct wp_register_target_req in;
 	struct mtarget *t = NULL;
@@ -254,7 +254,7 @@ void on_register_target(struct mgmtd *m, struct rpc_req *req)
 		return rpc_reply_err(req, r);
 	r = check_target(m, req, &in);
 	if (!r)
-		t = target_by_uuid(m, in.service, &in.uuid);
+		t = mg_target_by_uuid(m, in.service, &in.uuid);
 	if (!r)
 		r = t ? check_known_target(m, t, &in) : check_new_target(m, &in, &id);
 	if (r < 0)
@@ -269,9 +269,9 @@ void on_register_target(struct mgmtd *m, struct rpc_req *req)
 	t->space.service = t->service;
 	t->has_space = true;
 	if (changed) {
-		state_save_target(m, t);
-		change(m);
-		classify_all(m);
+		mg_state_save_target(m, t);
+		mg_change(m);
+		mg_classify_all(m);
 	}
 	reply_target(m, req, t);
 }

@@ -17,7 +17,7 @@
 static uint64_t hash_uuid(const struct wp_uuid *u) { return hash_bytes(u->b, sizeof(u->b), 0); }
 static uint64_t hash_target(uint16_t service, uint32_t id) { return hash_u64((uint64_t)service << 32 | id); }
 
-struct mnode *node_by_id(struct mgmtd *m, uint32_t id)
+struct mnode *mg_node_by_id(struct mgmtd *m, uint32_t id)
 {
 	struct htab_node *n;
 
@@ -27,7 +27,7 @@ struct mnode *node_by_id(struct mgmtd *m, uint32_t id)
 	return NULL;
 }
 
-struct mnode *node_by_uuid(struct mgmtd *m, const struct wp_uuid *uuid)
+struct mnode *mg_node_by_uuid(struct mgmtd *m, const struct wp_uuid *uuid)
 {
 	struct htab_node *n;
 
@@ -37,7 +37,7 @@ struct mnode *node_by_uuid(struct mgmtd *m, const struct wp_uuid *uuid)
 	return NULL;
 }
 
-struct mtarget *target_by_id(struct mgmtd *m, uint16_t service, uint32_t id)
+struct mtarget *mg_target_by_id(struct mgmtd *m, uint16_t service, uint32_t id)
 {
 	struct htab_node *n;
 
@@ -50,7 +50,7 @@ struct mtarget *target_by_id(struct mgmtd *m, uint16_t service, uint32_t id)
 	return NULL;
 }
 
-struct mtarget *target_by_uuid(struct mgmtd *m, uint16_t service, const struct wp_uuid *uuid)
+struct mtarget *mg_target_by_uuid(struct mgmtd *m, uint16_t service, const struct wp_uuid *uuid)
 {
 	struct htab_node *n;
 
@@ -63,7 +63,7 @@ struct mtarget *target_by_uuid(struct mgmtd *m, uint16_t service, const struct w
 	return NULL;
 }
 
-struct mpool *pool_by_id(struct mgmtd *m, uint32_t id)
+struct mpool *mg_pool_by_id(struct mgmtd *m, uint32_t id)
 {
 	struct mpool *p;
 
@@ -75,7 +75,7 @@ struct mpool *pool_by_id(struct mgmtd *m, uint32_t id)
 
 static bool is(const char *a, struct wp_str s) { return wp_str_eq(wp_str(a), s); }
 
-struct mpool *pool_by_alias(struct mgmtd *m, struct wp_str alias)
+struct mpool *mg_pool_by_alias(struct mgmtd *m, struct wp_str alias)
 {
 	struct mpool *p;
 
@@ -87,7 +87,7 @@ struct mpool *pool_by_alias(struct mgmtd *m, struct wp_str alias)
 
 /* ---- making ------------------------------------------------------------------------------------------------------------------- */
 
-struct mnode *node_new(struct mgmtd *m, uint32_t id, const struct wp_uuid *uuid)
+struct mnode *mg_node_new(struct mgmtd *m, uint32_t id, const struct wp_uuid *uuid)
 {
 	struct mnode *n = NEW(struct mnode);
 
@@ -100,7 +100,7 @@ struct mnode *node_new(struct mgmtd *m, uint32_t id, const struct wp_uuid *uuid)
 	return n;
 }
 
-struct mtarget *target_new(struct mgmtd *m, uint16_t service, uint32_t id, const struct wp_uuid *uuid)
+struct mtarget *mg_target_new(struct mgmtd *m, uint16_t service, uint32_t id, const struct wp_uuid *uuid)
 {
 	struct mtarget *t = NEW(struct mtarget);
 
@@ -117,7 +117,7 @@ struct mtarget *target_new(struct mgmtd *m, uint16_t service, uint32_t id, const
 	return t;
 }
 
-struct mpool *pool_new(struct mgmtd *m, uint32_t id, const char *alias)
+struct mpool *mg_pool_new(struct mgmtd *m, uint32_t id, const char *alias)
 {
 	struct mpool *p = NEW(struct mpool);
 
@@ -127,7 +127,7 @@ struct mpool *pool_new(struct mgmtd *m, uint32_t id, const char *alias)
 	return p;
 }
 
-void node_set_addrs(struct mnode *n, const struct wp_addr *addrs, unsigned n_addrs)
+void mg_node_set_addrs(struct mnode *n, const struct wp_addr *addrs, unsigned n_addrs)
 {
 	for (unsigned i = 0; i < n->addrs_n; i++)
 		free(n->addrs[i]);
@@ -144,7 +144,7 @@ static void node_free(struct mgmtd *m, struct mnode *n)
 	htab_del(&m->nodes_by_id, &n->by_id);
 	htab_del(&m->nodes_by_uuid, &n->by_uuid);
 	list_del(&n->link);
-	node_set_addrs(n, NULL, 0);
+	mg_node_set_addrs(n, NULL, 0);
 	free(n);
 	m->counters[MGMTD_C_NODES]--;
 }
@@ -158,7 +158,7 @@ static void target_free(struct mgmtd *m, struct mtarget *t)
 	m->counters[MGMTD_C_TARGETS]--;
 }
 
-void state_free(struct mgmtd *m)
+void mg_state_free(struct mgmtd *m)
 {
 	struct mpool *p;
 
@@ -176,7 +176,7 @@ void state_free(struct mgmtd *m)
 
 /* ---- aliases ------------------------------------------------------------------------------------------------------------------- */
 
-bool alias_is_valid(struct wp_str s)
+bool mg_alias_is_valid(struct wp_str s)
 {
 	bool only_digits = true;
 
@@ -194,7 +194,7 @@ bool alias_is_valid(struct wp_str s)
 	return !only_digits;
 }
 
-void alias_set(char dst[WP_ALIAS_MAX + 1], struct wp_str s)
+void mg_alias_set(char dst[WP_ALIAS_MAX + 1], struct wp_str s)
 {
 	weft_assert(s.len <= WP_ALIAS_MAX); /* decoded with that limit */
 	if (s.len)
@@ -202,7 +202,7 @@ void alias_set(char dst[WP_ALIAS_MAX + 1], struct wp_str s)
 	dst[s.len] = '\0';
 }
 
-bool alias_is_taken(struct mgmtd *m, uint8_t entity, struct wp_str s, const void *except)
+bool mg_alias_is_taken(struct mgmtd *m, uint8_t entity, struct wp_str s, const void *except)
 {
 	uint16_t service = entity == WP_ENTITY_TARGET_META ? WP_SERVICE_META : WP_SERVICE_STORAGE;
 	struct mtarget *t;
@@ -214,7 +214,7 @@ bool alias_is_taken(struct mgmtd *m, uint8_t entity, struct wp_str s, const void
 			if (n != except && is(n->alias, s))
 				return true;
 	} else if (entity == WP_ENTITY_POOL) {
-		p = pool_by_alias(m, s);
+		p = mg_pool_by_alias(m, s);
 		return p && p != except;
 	} else {
 		list_each (t, &m->targets, link)
@@ -261,7 +261,7 @@ static void put(struct osd_txn *txn, const struct key *k, const struct wp_enc *e
 
 static void del(struct mgmtd *m, const struct key *k) { osd_txn_del(&m->next.txn, osd_slice(k->b, k->len)); }
 
-void state_save_cluster(struct mgmtd *m, struct osd_txn *txn)
+void mg_state_save_cluster(struct mgmtd *m, struct osd_txn *txn)
 {
 	struct key k = { .b = { 'c' }, .len = 1 };
 	uint8_t buf[RECORD_MAX];
@@ -281,7 +281,7 @@ void state_save_cluster(struct mgmtd *m, struct osd_txn *txn)
 	explicit_bzero(buf, sizeof(buf));
 }
 
-void node_to_wire(const struct mnode *n, struct wp_node_info *ret, struct wp_addr *addrs)
+void mg_node_to_wire(const struct mnode *n, struct wp_node_info *ret, struct wp_addr *addrs)
 {
 	for (unsigned i = 0; i < n->addrs_n; i++)
 		addrs[i].text = wp_str(n->addrs[i]);
@@ -292,9 +292,9 @@ void node_to_wire(const struct mnode *n, struct wp_node_info *ret, struct wp_add
 	};
 }
 
-void target_to_wire(struct mgmtd *m, const struct mtarget *t, struct wp_target_info *ret)
+void mg_target_to_wire(struct mgmtd *m, const struct mtarget *t, struct wp_target_info *ret)
 {
-	const struct mpool *p = t->pool ? pool_by_id(m, t->pool) : NULL;
+	const struct mpool *p = t->pool ? mg_pool_by_id(m, t->pool) : NULL;
 
 	*ret = (struct wp_target_info){
 		.id = t->id, .service = t->service, .state = t->state, .capacity = t->capacity, .node = t->node, .uuid = t->uuid,
@@ -302,7 +302,7 @@ void target_to_wire(struct mgmtd *m, const struct mtarget *t, struct wp_target_i
 	};
 }
 
-void state_save_node(struct mgmtd *m, const struct mnode *n)
+void mg_state_save_node(struct mgmtd *m, const struct mnode *n)
 {
 	struct wp_addr addrs[WP_ADDRS_MAX];
 	struct key k = key_of('n', n->id);
@@ -312,21 +312,21 @@ void state_save_node(struct mgmtd *m, const struct mnode *n)
 
 	if (n->role == WP_ROLE_CLIENT)
 		return;
-	node_to_wire(n, &info, addrs);
+	mg_node_to_wire(n, &info, addrs);
 	wp_enc_init(&e, buf, sizeof(buf));
 	wp_enc_u8(&e, RECORD_VERSION);
 	wp_node_info_enc(&e, &info);
 	put(&m->next.txn, &k, &e);
 }
 
-void state_save_target(struct mgmtd *m, const struct mtarget *t)
+void mg_state_save_target(struct mgmtd *m, const struct mtarget *t)
 {
 	struct key k = key_of_target(t->service, t->id);
 	struct wp_target_info info;
 	uint8_t buf[RECORD_MAX];
 	struct wp_enc e;
 
-	target_to_wire(m, t, &info);
+	mg_target_to_wire(m, t, &info);
 	wp_enc_init(&e, buf, sizeof(buf));
 	wp_enc_u8(&e, RECORD_VERSION);
 	wp_enc_u8(&e, t->draining);
@@ -335,7 +335,7 @@ void state_save_target(struct mgmtd *m, const struct mtarget *t)
 	put(&m->next.txn, &k, &e);
 }
 
-void state_save_pool(struct mgmtd *m, const struct mpool *p)
+void mg_state_save_pool(struct mgmtd *m, const struct mpool *p)
 {
 	struct wp_pool_info info = { .id = p->id, .alias = wp_str(p->alias) };
 	struct key k = key_of('p', p->id);
@@ -348,7 +348,7 @@ void state_save_pool(struct mgmtd *m, const struct mpool *p)
 	put(&m->next.txn, &k, &e);
 }
 
-void state_del_node(struct mgmtd *m, struct mnode *n)
+void mg_state_del_node(struct mgmtd *m, struct mnode *n)
 {
 	struct key k = key_of('n', n->id);
 
@@ -357,7 +357,7 @@ void state_del_node(struct mgmtd *m, struct mnode *n)
 	node_free(m, n);
 }
 
-void state_del_target(struct mgmtd *m, struct mtarget *t)
+void mg_state_del_target(struct mgmtd *m, struct mtarget *t)
 {
 	struct key k = key_of_target(t->service, t->id);
 
@@ -365,7 +365,7 @@ void state_del_target(struct mgmtd *m, struct mtarget *t)
 	target_free(m, t);
 }
 
-void state_del_pool(struct mgmtd *m, struct mpool *p)
+void mg_state_del_pool(struct mgmtd *m, struct mpool *p)
 {
 	struct key k = key_of('p', p->id);
 
@@ -400,12 +400,12 @@ static int load_node(struct mgmtd *m, struct wp_dec *d)
 
 	if (r < 0)
 		return r;
-	n = node_new(m, info.id, &info.uuid);
+	n = mg_node_new(m, info.id, &info.uuid);
 	n->role = info.role;
 	n->state = info.state;
 	n->pid = info.pid;
 	n->seen_ns = env_mono_ns(m->env); /* time to show up again */
-	node_set_addrs(n, info.addrs, info.addrs_n);
+	mg_node_set_addrs(n, info.addrs, info.addrs_n);
 	r = wp_str_copy(n->alias, sizeof(n->alias), info.alias);
 	if (!r)
 		r = wp_str_copy(n->version, sizeof(n->version), info.version);
@@ -424,7 +424,7 @@ static int load_target(struct mgmtd *m, struct wp_dec *d)
 
 	if (r < 0)
 		return r;
-	t = target_new(m, info.service, info.id, &info.uuid);
+	t = mg_target_new(m, info.service, info.id, &info.uuid);
 	t->draining = draining;
 	t->pool = pool;
 	t->state = info.state;
@@ -443,7 +443,7 @@ static int load_pool(struct mgmtd *m, struct wp_dec *d)
 	if (!r)
 		r = wp_str_copy(alias, sizeof(alias), info.alias);
 	if (!r)
-		pool_new(m, info.id, alias);
+		mg_pool_new(m, info.id, alias);
 	return r;
 }
 
@@ -475,7 +475,7 @@ static int load_record(struct mgmtd *m, struct osd_slice key, struct osd_slice v
 	return r ? r : wp_dec_finish(&d);
 }
 
-int state_load(struct mgmtd *m)
+int mg_state_load(struct mgmtd *m)
 {
 	struct osd_slice key, value;
 	struct osd_iter it;
@@ -495,7 +495,7 @@ int state_load(struct mgmtd *m)
 	}
 	if (r != -ENOENT)
 		return r;
-	if (any && (!m->version || !pool_by_id(m, POOL_DEFAULT_ID)))
+	if (any && (!m->version || !mg_pool_by_id(m, POOL_DEFAULT_ID)))
 		return -WEFT_ECORRUPT;
 	return any ? 0 : -ENOENT;
 }

@@ -98,7 +98,9 @@ void server_target_space(struct server_target_state *t, struct wp_target_space *
 	struct osd_space space;
 
 	t->pub.dev->ops->statfs(t->pub.dev, &space);
-	*ret = (struct wp_target_space){ .total = space.total, .free = space.free, .inodes = space.inodes, .inodes_free = space.inodes_free };
+	*ret = (struct wp_target_space){
+		.total = space.total, .free = space.free, .inodes = space.inodes, .inodes_free = space.inodes_free,
+	};
 	if (ops->space && t->phase == TARGET_OPEN)
 		ops->space(&t->pub, ret);
 }

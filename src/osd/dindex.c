@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 #include "osd/dindex.h"
 
-#include <lmdb.h>
-#include <sys/stat.h>
-
 #include "base/log.h"
-#include "osd/omap.h"
-#include "proto/status.h"
+#include "osd/kick.h"
+#include "osd/lmdbfile.h"
+#include "osd/waitwork.h"
 
-#define MAP_SIZE (1ull << 40) /* address space only */
 #define CACHE_BYTES_DEFAULT MIB(32)
-#define AGE_NS (5 * NSEC_PER_SEC)   /* what is not urgent is written after so long */
-#define SEAL_NS (NSEC_PER_SEC / 2)  /* a generation takes changes for so long */
-#define READERS_MAX 16
+#define AGE_NS (10 * NSEC_PER_SEC)    /* what is not urgent is written after so long */
+#define SEAL_NS (NSEC_PER_SEC / 2)    /* a generation takes a journal's changes for so long: its last seq must become stable some time */
+#define RETRY_NS NSEC_PER_SEC         /* after a write that found no space */
+#define FROZEN_MAX 256u
 
 static const uint8_t key_applied[] = { 0x00, 'a' };
 
+/* One transaction of a generation. ops: what it did, as long as the generation may have to be split. */
 struct commit {
 	struct list node;
+	uint64_t seq; /* as of its predecessors, too */
+	struct osd_txn ops;
 	osd_commit_fn *fn;
 	void *arg;
 };
@@ -25,56 +26,41 @@ struct commit {
 struct gen {
 	struct list node;
 	struct omap map;
-	uint64_t seq;         /* highest */
+	uint64_t seq;      /* highest */
 	uint64_t born_ns;
 	bool urgent, used;
+	bool keeps_ops;    /* every commit has its ops */
 	struct list commits;
 };
 
 struct dindex {
 	struct env *env;
-	MDB_env *mdb;
-	MDB_dbi dbi;
-	MDB_txn *snap;        /* read snapshot of the reactor */
-	MDB_cursor *cursor;
+	struct lmdbfile file;
 	struct gen *active;
 	struct list sealed;   /* old to new */
 	struct list frozen;   /* old to new; being written while writing is set */
-	struct list syncs;    /* of struct commit: waiting for everything stable */
-	bool writing;
-	int failed;           /* the device's error: every later commit fails with it */
+	bool started, writing, journaled;
+	bool wanted;          /* somebody waits for all that is stable */
+	int failed;
 	uint64_t cache_bytes, stable, applied, write_seq, seq;
+	uint64_t retry_ns;
+	struct osd_txn open;  /* of the transaction being put, if journaled */
 	struct env_timer timer;
-	struct env_work work;
+	struct kick *kick;
+	struct list told;     /* commits whose callbacks run with the next kick */
+	int told_err;
+	struct waitwork *work;
 	int work_err;
+	unsigned walks;
+	void (*barrier)(void *arg, dindex_go_fn *go, void *go_arg);
+	void *barrier_arg;
 	env_fn *applied_fn;
 	void *applied_arg;
 };
 
-static int mdb_errno(int r)
-{
-	if (r == 0)
-		return 0;
-	if (r > 0)
-		return -r;
-	switch (r) {
-	case MDB_NOTFOUND:
-		return -ENOENT;
-	case MDB_MAP_FULL:
-	case MDB_TXN_FULL:
-		return -ENOSPC;
-	case MDB_CORRUPTED:
-	case MDB_PAGE_NOTFOUND:
-	case MDB_INVALID:
-		return -WEFT_ECORRUPT;
-	case MDB_VERSION_MISMATCH:
-		return -WEFT_ENEWER;
-	default:
-		return -EIO;
-	}
-}
+static void maybe_write(struct dindex *x);
 
-/* ---- generations --------------------------------------------------------------------------------------- */
+/* ---- generations ------------------------------------------------------------------------------------------------------------------- */
 
 static struct gen *gen_new(struct dindex *x)
 {
@@ -83,8 +69,15 @@ static struct gen *gen_new(struct dindex *x)
 	omap_init(&g->map);
 	list_init(&g->commits);
 	list_init(&g->node);
-	g->born_ns = env_mono_ns(x->env);
+	g->seq = x->seq;
+	g->keeps_ops = x->journaled;
 	return g;
+}
+
+static void commit_free(struct commit *c)
+{
+	osd_txn_done(&c->ops);
+	free(c);
 }
 
 static void gen_free(struct gen *g)
@@ -92,12 +85,18 @@ static void gen_free(struct gen *g)
 	struct commit *c;
 
 	while ((c = list_pop(&g->commits, struct commit, node)))
-		free(c);
+		commit_free(c);
 	omap_done(&g->map);
 	free(g);
 }
 
-static void maybe_write(struct dindex *x);
+static void gen_use(struct dindex *x, struct gen *g)
+{
+	if (g->used)
+		return;
+	g->used = true;
+	g->born_ns = env_mono_ns(x->env);
+}
 
 static void seal(struct dindex *x)
 {
@@ -107,55 +106,92 @@ static void seal(struct dindex *x)
 	x->active = gen_new(x);
 }
 
-static uint64_t next_deadline(const struct dindex *x)
+static void apply(struct gen *g, struct commit *c)
 {
-	const struct gen *g = !list_empty(&x->sealed) ? list_first(&x->sealed, struct gen, node) : x->active;
+	struct osd_slice key, value;
+	size_t pos = 0;
 
-	return g->born_ns + AGE_NS;
+	while (osd_txn_next(&c->ops, &pos, &key, &value))
+		omap_put(&g->map, key.p, key.len, value.p, value.len);
+	list_del(&c->node);
+	list_append(&g->commits, &c->node);
+	g->seq = MAX(g->seq, c->seq);
 }
 
-static void tick(void *arg)
+/* The stable part of g becomes a generation of its own in front of it; the rest is what g then is. */
+static void split(struct dindex *x, struct gen *g)
 {
-	struct dindex *x = arg;
+	struct gen *a = gen_new(x);
+	struct commit *c, *tmp;
+	struct list all;
 
-	maybe_write(x);
+	list_init(&all);
+	list_splice(&all, &g->commits);
+	a->seq = 0;
+	a->used = a->urgent = true;
+	a->born_ns = g->born_ns;
+	omap_done(&g->map);
+	list_each_safe (c, tmp, &all, node)
+		apply(c->seq <= x->stable ? a : g, c);
+	list_insert(&a->node, g->node.prev, &g->node);
 }
 
-static void arm(struct dindex *x)
+static bool has_stable_part(const struct dindex *x, const struct gen *g)
 {
-	if (!x->writing && (x->active->used || !list_empty(&x->sealed)) && !env_timer_armed(&x->timer))
-		env_timer_arm(x->env, &x->timer, MAX(next_deadline(x), env_mono_ns(x->env) + SEAL_NS));
+	return g->keeps_ops && !list_empty(&g->commits) && list_first(&g->commits, struct commit, node)->seq <= x->stable;
 }
+
+/* ---- changing -------------------------------------------------------------------------------------------------------------------------- */
 
 void dindex_put(struct dindex *x, const void *key, size_t key_len, const void *value, size_t len)
 {
-	if (!x->active->used) {
-		x->active->used = true;
-		x->active->born_ns = env_mono_ns(x->env);
-	}
+	weft_assert(key_len <= DINDEX_KEY_MAX);
+	gen_use(x, x->active);
 	omap_put(&x->active->map, key, key_len, value, len);
+	if (!x->journaled)
+		return;
+	if (value)
+		osd_txn_put(&x->open, osd_slice(key, key_len), osd_slice(value, len));
+	else
+		osd_txn_del(&x->open, osd_slice(key, key_len));
+}
+
+static void add_commit(struct dindex *x, struct gen *g, osd_commit_fn *fn, void *arg)
+{
+	struct commit *c = NEW(struct commit);
+
+	*c = (struct commit){ .seq = x->seq, .ops = x->open, .fn = fn, .arg = arg };
+	osd_txn_init(&x->open);
+	list_append(&g->commits, &c->node);
+}
+
+void dindex_begin(struct dindex *x, uint64_t seq)
+{
+	weft_assert(seq == OSD_SEQ_NONE || seq >= x->seq);
+	if (seq == OSD_SEQ_NONE || x->journaled)
+		return;
+	seal(x); /* generations from here on know what each of their transactions did */
+	x->journaled = true;
+	x->active->keeps_ops = true;
 }
 
 void dindex_commit(struct dindex *x, uint64_t seq, bool urgent, osd_commit_fn *fn, void *arg)
 {
 	struct gen *g = x->active;
 
-	if (!g->used) {
-		g->used = true;
-		g->born_ns = env_mono_ns(x->env);
-	}
-	g->seq = MAX(g->seq, seq);
+	weft_assert(seq == OSD_SEQ_NONE || x->journaled);
+	gen_use(x, g);
+	x->seq = MAX(x->seq, seq);
+	g->seq = x->seq;
 	g->urgent |= urgent;
-	if (fn) {
-		struct commit *c = NEW(struct commit);
-
-		*c = (struct commit){ .fn = fn, .arg = arg };
-		list_append(&g->commits, &c->node);
-	}
-	/* A generation that journalled changes flow through must end some time, or its last seq is never stable. */
-	if (g->map.bytes > x->cache_bytes / 8 || env_mono_ns(x->env) - g->born_ns > SEAL_NS)
+	if (fn || x->journaled)
+		add_commit(x, g, fn, arg);
+	if (g->map.bytes > x->cache_bytes / 4 || (x->journaled && env_mono_ns(x->env) - g->born_ns > SEAL_NS))
 		seal(x);
-	maybe_write(x);
+	if (!x->failed)
+		maybe_write(x);
+	else
+		kick(x->kick);
 }
 
 uint64_t dindex_pending(const struct dindex *x)
@@ -170,161 +206,208 @@ uint64_t dindex_pending(const struct dindex *x)
 	return bytes;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------- */
+uint64_t dindex_file_bytes(const struct dindex *x) { return lmdbfile_bytes(&x->file); }
 
-static int write_gen(struct dindex *x, MDB_txn *txn, const struct gen *g)
-{
-	for (struct omap_node *n = g->map.head[0]; n; n = omap_next(n)) {
-		MDB_val key = { n->key_len, (void *)(uintptr_t)omap_key(n) }, value = { n->value_len, n->value };
-		int r = n->value ? mdb_put(txn, x->dbi, &key, &value, 0) : mdb_del(txn, x->dbi, &key, NULL);
+/* ---- telling ---------------------------------------------------------------------------------------------------------------------------- */
 
-		if (r && !(r == MDB_NOTFOUND && !n->value))
-			return r;
-	}
-	return 0;
-}
-
-/* On the helper thread. The frozen generations are not changed meanwhile. */
-static void write_frozen(void *arg)
-{
-	struct dindex *x = arg;
-	MDB_txn *txn;
-	struct gen *g;
-	uint8_t seq[8];
-	MDB_val key = { sizeof(key_applied), (void *)(uintptr_t)key_applied }, value = { sizeof(seq), seq };
-	int r = mdb_txn_begin(x->mdb, NULL, 0, &txn);
-
-	if (r) {
-		x->work_err = mdb_errno(r);
-		return;
-	}
-	list_each (g, &x->frozen, node) {
-		r = write_gen(x, txn, g);
-		if (r)
-			break;
-	}
-	wp_put_le64(seq, x->write_seq);
-	if (!r)
-		r = mdb_put(txn, x->dbi, &key, &value, 0);
-	if (!r)
-		r = mdb_txn_commit(txn);
-	else
-		mdb_txn_abort(txn);
-	x->work_err = mdb_errno(r);
-}
-
-static int renew_snapshot(struct dindex *x)
-{
-	int r;
-
-	mdb_txn_reset(x->snap);
-	r = mdb_txn_renew(x->snap);
-	if (!r)
-		r = mdb_cursor_renew(x->snap, x->cursor);
-	return mdb_errno(r);
-}
-
-static void run_commits(struct list *commits, int err)
+static void tell(struct list *commits, int err)
 {
 	struct commit *c;
 
 	while ((c = list_pop(commits, struct commit, node))) {
 		if (c->fn)
 			c->fn(c->arg, err);
-		free(c);
+		commit_free(c);
 	}
 }
 
-static bool all_written(const struct dindex *x)
+/* Callbacks that could otherwise come from inside of a call, and all of them once the device has failed. */
+static void kicked(void *arg)
 {
-	return list_empty(&x->frozen) &&
-	       (list_empty(&x->sealed) || list_first(&x->sealed, struct gen, node)->seq > x->stable) &&
-	       (!x->active->used || x->active->seq > x->stable);
+	struct dindex *x = arg;
+	struct list now;
+	struct gen *g;
+	int err = x->failed;
+
+	list_init(&now);
+	if (err) {
+		list_each (g, &x->frozen, node)
+			list_splice(&now, &g->commits);
+		list_each (g, &x->sealed, node)
+			list_splice(&now, &g->commits);
+		list_splice(&now, &x->active->commits);
+	}
+	list_splice(&now, &x->told);
+	tell(&now, err);
+	maybe_write(x);
 }
+
+static void fail(struct dindex *x, int err)
+{
+	log_err("osd", "the index cannot be written: %s", strerror(err > -1000 ? -err : EIO));
+	x->failed = err;
+	kick(x->kick);
+}
+
+/* ---- writing ---------------------------------------------------------------------------------------------------------------------------- */
+
+/* On the helper thread, or blocking. The frozen generations are not changed meanwhile. */
+static void write_frozen(void *arg)
+{
+	struct dindex *x = arg;
+	const struct omap *maps[FROZEN_MAX];
+	uint8_t seq[8];
+	unsigned n = 0;
+	struct gen *g;
+
+	list_each (g, &x->frozen, node)
+		maps[n++] = &g->map;
+	wp_put_le64(seq, x->write_seq);
+	x->work_err = lmdbfile_write(&x->file, maps, n, osd_slice(key_applied, sizeof(key_applied)), osd_slice(seq, sizeof(seq)));
+}
+
+/* Their place is LMDB's now. */
+static int retire_frozen(struct dindex *x, struct list *commits)
+{
+	int r = lmdbfile_renew(&x->file);
+	struct gen *g;
+
+	if (r < 0)
+		return r; /* they stay readable */
+	while ((g = list_pop(&x->frozen, struct gen, node))) {
+		list_splice(commits, &g->commits);
+		gen_free(g);
+	}
+	return 0;
+}
+
+static void start_write(struct dindex *x);
 
 static void written(void *arg)
 {
 	struct dindex *x = arg;
-	struct list done, commits;
-	struct gen *g;
+	uint64_t applied = x->applied;
+	struct list commits;
 	int r = x->work_err;
 
+	x->work = NULL;
 	x->writing = false;
-	list_init(&done);
 	list_init(&commits);
-	if (r == -ENOSPC) {
-		log_err("osd", "the index cannot be written: no space left on the disk; trying again");
-		env_timer_in(x->env, &x->timer, NSEC_PER_SEC);
+	if (r == -EXFULL && !x->walks) {
+		r = lmdbfile_grow(&x->file);
+		if (!r) {
+			start_write(x);
+			return;
+		}
+	}
+	if (r == -ENOSPC || r == -EXFULL) {
+		log_err("osd", "the index cannot be written: %s; trying again",
+			r == -ENOSPC ? "no space left on the disk" : "its map is in use and cannot grow now");
+		x->retry_ns = env_mono_ns(x->env) + RETRY_NS;
+		env_timer_arm(x->env, &x->timer, x->retry_ns);
 		return;
 	}
-	if (r < 0 && !x->failed) {
-		log_err("osd", "the index cannot be written: %s", strerror(r > -1000 ? -r : EIO));
-		x->failed = r;
-	}
 	if (!r)
-		r = renew_snapshot(x);
-	list_splice(&done, &x->frozen);
-	while ((g = list_pop(&done, struct gen, node))) {
-		list_splice(&commits, &g->commits);
-		gen_free(g);
+		r = retire_frozen(x, &commits);
+	if (r < 0) {
+		fail(x, r);
+		return;
 	}
-	if (!x->failed)
-		x->applied = MAX(x->applied, x->write_seq);
-	if (all_written(x))
-		list_splice(&commits, &x->syncs);
-	run_commits(&commits, x->failed);
-	if (x->applied_fn && !x->failed)
+	x->applied = MAX(x->applied, x->write_seq);
+	tell(&commits, 0);
+	if (x->applied > applied && x->applied_fn)
 		x->applied_fn(x->applied_arg);
-	maybe_write(x);
-	arm(x);
+	kick(x->kick); /* writes what has become due */
+}
+
+static void barrier_passed(void *arg, int err)
+{
+	struct dindex *x = arg;
+
+	if (err < 0) {
+		x->writing = false;
+		fail(x, err);
+		return;
+	}
+	x->work = waitwork_start(x->env, write_frozen, written, x);
+}
+
+static void start_write(struct dindex *x)
+{
+	x->writing = true;
+	if (x->barrier)
+		x->barrier(x->barrier_arg, barrier_passed, x);
+	else
+		barrier_passed(x, 0);
+}
+
+static uint64_t oldest_ns(const struct dindex *x)
+{
+	const struct gen *g = list_empty(&x->sealed) ? x->active : list_first(&x->sealed, struct gen, node);
+
+	return g->used ? g->born_ns : UINT64_MAX;
 }
 
 /* Is there a reason to write now? */
 static bool is_due(struct dindex *x)
 {
+	uint64_t now = env_mono_ns(x->env), oldest = oldest_ns(x);
 	struct gen *g;
-	uint64_t now = env_mono_ns(x->env);
 
-	if (!list_empty(&x->syncs) || dindex_pending(x) > x->cache_bytes)
+	if (!list_empty(&x->frozen))
+		return now >= x->retry_ns;
+	if (x->wanted || x->active->urgent || dindex_pending(x) > x->cache_bytes || (oldest < now && now - oldest >= AGE_NS))
 		return true;
 	list_each (g, &x->sealed, node)
-		if (g->urgent || now - g->born_ns >= AGE_NS)
+		if (g->urgent)
 			return true;
-	return x->active->used && (x->active->urgent || now - x->active->born_ns >= AGE_NS);
+	return false;
 }
 
-static void freeze_stable(struct dindex *x)
+static void freeze(struct dindex *x, struct gen *g)
 {
-	struct gen *g, *tmp;
+	list_del(&g->node);
+	list_append(&x->frozen, &g->node);
+	x->write_seq = MAX(x->write_seq, g->seq);
+}
 
-	list_each_safe (g, tmp, &x->sealed, node) {
-		if (g->seq > x->stable)
-			break;
-		list_del(&g->node);
-		list_append(&x->frozen, &g->node);
-		x->write_seq = MAX(x->write_seq, g->seq);
+/* exact: also the stable part of a generation that goes on behind it. */
+static void freeze_stable(struct dindex *x, bool exact)
+{
+	for (unsigned n = 0; n < FROZEN_MAX && !list_empty(&x->sealed); n++) {
+		struct gen *g = list_first(&x->sealed, struct gen, node);
+
+		if (g->seq > x->stable) {
+			if (!exact || !has_stable_part(x, g))
+				break;
+			split(x, g);
+			g = list_first(&x->sealed, struct gen, node);
+		}
+		freeze(x, g);
 	}
 }
 
 static void maybe_write(struct dindex *x)
 {
-	if (x->writing || !is_due(x)) {
-		arm(x);
+	uint64_t oldest = oldest_ns(x);
+
+	if (!x->started || x->writing || x->failed)
+		return;
+	if (!is_due(x)) {
+		if (oldest != UINT64_MAX && !env_timer_armed(&x->timer))
+			env_timer_arm(x->env, &x->timer, oldest + AGE_NS);
 		return;
 	}
-	if (list_empty(&x->frozen)) { /* not empty: a write that failed for want of space is tried again */
+	if (list_empty(&x->frozen)) { /* not empty: a write that found no space is tried again */
 		seal(x);
-		freeze_stable(x);
+		freeze_stable(x, x->wanted);
+		x->wanted = false;
 	}
-	if (list_empty(&x->frozen)) {
-		if (all_written(x))
-			run_commits(&x->syncs, x->failed);
-		return;
-	}
-	x->writing = true;
-	x->work = (struct env_work){ .run = write_frozen, .done = written, .arg = x };
-	env_work(x->env, &x->work);
+	if (!list_empty(&x->frozen))
+		start_write(x);
 }
+
+static void tick(void *arg) { maybe_write(arg); }
 
 void dindex_stable(struct dindex *x, uint64_t seq)
 {
@@ -337,244 +420,239 @@ void dindex_stable(struct dindex *x, uint64_t seq)
 
 uint64_t dindex_applied(const struct dindex *x) { return x->applied; }
 
+int dindex_failed(const struct dindex *x) { return x->failed; }
+
 void dindex_on_applied(struct dindex *x, env_fn *fn, void *arg)
 {
 	x->applied_fn = fn;
 	x->applied_arg = arg;
 }
 
-struct sync_start {
-	struct dindex *x;
-	struct env_task task;
-};
-
-static void sync_task(void *arg)
+/* The newest generation with anything stable in it; it is sealed afterwards. NULL: there is none. */
+static struct gen *last_stable(struct dindex *x)
 {
-	struct sync_start *t = arg;
-	struct dindex *x = t->x;
+	struct gen *last = list_empty(&x->frozen) ? NULL : list_last(&x->frozen, struct gen, node), *g;
 
-	free(t);
-	maybe_write(x);
+	seal(x);
+	list_each (g, &x->sealed, node) {
+		if (g->seq > x->stable) {
+			if (has_stable_part(x, g)) {
+				split(x, g);
+				last = list_entry(g->node.prev, struct gen, node);
+			}
+			break;
+		}
+		last = g;
+	}
+	return last;
 }
 
 void dindex_sync(struct dindex *x, osd_commit_fn *fn, void *arg)
 {
 	struct commit *c = NEW(struct commit);
-	struct sync_start *t = NEW(struct sync_start);
+	struct gen *g = last_stable(x);
 
-	*c = (struct commit){ .fn = fn, .arg = arg };
-	list_append(&x->syncs, &c->node);
-	/* Not from inside: with nothing to write the callback would come at once. */
-	t->x = x;
-	t->task = (struct env_task){ .fn = sync_task, .arg = t };
-	env_post(x->env, &t->task);
+	*c = (struct commit){ .fn = fn, .arg = arg, .seq = g ? g->seq : 0 };
+	osd_txn_init(&c->ops);
+	if (g) {
+		g->urgent = true;
+		list_append(&g->commits, &c->node);
+		x->wanted = true;
+	} else {
+		list_append(&x->told, &c->node);
+	}
+	kick(x->kick);
 }
 
 int dindex_flush_blocking(struct dindex *x)
 {
-	struct gen *g;
+	struct list commits;
+	int r;
 
 	weft_assert(!x->writing);
+	list_init(&commits);
 	seal(x);
-	freeze_stable(x);
-	if (list_empty(&x->frozen))
-		return 0;
-	write_frozen(x);
-	if (x->work_err < 0)
-		return x->work_err;
-	while ((g = list_pop(&x->frozen, struct gen, node)))
-		gen_free(g);
-	x->applied = MAX(x->applied, x->write_seq);
-	return renew_snapshot(x);
+	while (list_empty(&x->frozen)) {
+		freeze_stable(x, true);
+		if (list_empty(&x->frozen))
+			return 0;
+		do
+			write_frozen(x);
+		while (x->work_err == -EXFULL && !x->walks && lmdbfile_grow(&x->file) == 0);
+		r = x->work_err;
+		if (!r)
+			r = retire_frozen(x, &commits);
+		if (r < 0)
+			return r;
+		x->applied = MAX(x->applied, x->write_seq);
+		tell(&commits, 0);
+	}
+	return -EBUSY;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------- */
+/* ---- reading -------------------------------------------------------------------------------------------------------------------------------- */
 
-static int found(const struct omap_node *n, struct osd_slice *value)
+static int found(const struct omap_entry *e, struct osd_slice *value)
 {
-	if (!n->value)
+	if (omap_is_tombstone(e))
 		return -ENOENT;
-	*value = osd_slice(n->value, n->value_len);
+	*value = osd_slice(omap_value(e), e->value_len);
 	return 0;
 }
 
 int dindex_get(struct dindex *x, const void *key, size_t key_len, struct osd_slice *value)
 {
-	MDB_val k = { key_len, (void *)(uintptr_t)key }, v;
-	struct omap_node *n = omap_find(&x->active->map, key, key_len);
+	const struct omap_entry *e = omap_find(&x->active->map, key, key_len);
 	const struct list *lists[] = { &x->sealed, &x->frozen };
-	int r;
 
-	if (n)
-		return found(n, value);
+	if (e)
+		return found(e, value);
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
 		for (struct list *p = lists[i]->prev; p != lists[i]; p = p->prev) {
-			n = omap_find(&list_entry(p, struct gen, node)->map, key, key_len);
-			if (n)
-				return found(n, value);
+			e = omap_find(&list_entry(p, struct gen, node)->map, key, key_len);
+			if (e)
+				return found(e, value);
 		}
-	r = mdb_get(x->snap, x->dbi, &k, &v);
-	if (r)
-		return mdb_errno(r);
-	*value = osd_slice(v.mv_data, v.mv_size);
-	return 0;
+	return lmdbfile_get(&x->file, key, key_len, value);
 }
 
-static int mdb_seek(struct dindex *x, const void *key, size_t key_len, bool after, MDB_val *k, MDB_val *v)
+/* Takes e as the best candidate if its key is smaller; among equal ones the first (newest) stays. */
+static void consider(const struct omap_entry *e, const struct omap_entry **best)
 {
-	int r;
-
-	*k = (MDB_val){ key_len, (void *)(uintptr_t)key };
-	r = mdb_cursor_get(x->cursor, k, v, MDB_SET_RANGE);
-	if (!r && after && !omap_compare(k->mv_data, k->mv_size, key, key_len))
-		r = mdb_cursor_get(x->cursor, k, v, MDB_NEXT);
-	return mdb_errno(r);
+	if (e && (!*best || omap_compare(e->bytes, e->key_len, (*best)->bytes, (*best)->key_len) < 0))
+		*best = e;
 }
 
-/* Takes n as the best candidate if its key is smaller; among equal ones the first (newest) stays. */
-static void consider(const struct omap_node *n, const struct omap_node **best)
+static const struct omap_entry *overlay_seek(struct dindex *x, const void *key, size_t key_len, bool after)
 {
-	if (n && (!*best || omap_compare(omap_key(n), n->key_len, omap_key(*best), (*best)->key_len) < 0))
-		*best = n;
-}
-
-static const struct omap_node *overlay_seek(struct dindex *x, const void *key, size_t key_len, bool after)
-{
-	const struct omap_node *best = omap_seek(&x->active->map, key, key_len, after);
+	const struct omap_entry *best = omap_seek(&x->active->map, key, key_len, after, NULL);
 	const struct list *lists[] = { &x->sealed, &x->frozen };
 
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
 		for (struct list *p = lists[i]->prev; p != lists[i]; p = p->prev)
-			consider(omap_seek(&list_entry(p, struct gen, node)->map, key, key_len, after), &best);
+			consider(omap_seek(&list_entry(p, struct gen, node)->map, key, key_len, after, NULL), &best);
 	return best;
 }
 
-int dindex_seek(struct dindex *x, const void *key, size_t key_len, bool after, struct osd_slice *ret_key,
-		struct osd_slice *value)
+int dindex_seek(struct dindex *x, const void *key, size_t key_len, bool after, struct osd_slice *ret_key, struct osd_slice *value)
 {
-	uint8_t at[OSD_KEY_MAX + 8];
+	struct osd_slice k, v;
+	int r = lmdbfile_seek(&x->file, key, key_len, after, &k, &v);
 
 	for (;;) {
-		const struct omap_node *n = overlay_seek(x, key, key_len, after);
-		MDB_val k, v;
-		int r = mdb_seek(x, key, key_len, after, &k, &v), c;
+		const struct omap_entry *e = overlay_seek(x, key, key_len, after);
+		int c;
 
 		if (r < 0 && r != -ENOENT)
 			return r;
-		if (!n && r < 0)
+		if (!e && r < 0)
 			return -ENOENT;
-		c = !n ? 1 : r < 0 ? -1 : omap_compare(omap_key(n), n->key_len, k.mv_data, k.mv_size);
+		c = !e ? 1 : r < 0 ? -1 : omap_compare(e->bytes, e->key_len, k.p, k.len);
 		if (c > 0) {
-			*ret_key = osd_slice(k.mv_data, k.mv_size);
-			*value = osd_slice(v.mv_data, v.mv_size);
+			*ret_key = k;
+			*value = v;
 			return 0;
 		}
-		if (n->value) {
-			*ret_key = osd_slice(omap_key(n), n->key_len);
-			*value = osd_slice(n->value, n->value_len);
+		if (!omap_is_tombstone(e)) {
+			*ret_key = osd_slice(e->bytes, e->key_len);
+			*value = osd_slice(omap_value(e), e->value_len);
 			return 0;
 		}
 		/* A tombstone: go on behind it. */
-		memcpy(at, omap_key(n), n->key_len);
-		key = at;
-		key_len = n->key_len;
+		key = e->bytes;
+		key_len = e->key_len;
 		after = true;
+		if (c == 0)
+			r = lmdbfile_seek(&x->file, key, key_len, after, &k, &v);
 	}
 }
 
-/* ---- open, close, checkpoint --------------------------------------------------------------------------- */
+/* ---- open, close, checkpoint ------------------------------------------------------------------------------------------------------------------ */
 
-static int open_mdb(struct dindex *x, const char *path)
-{
-	MDB_txn *txn;
-	int r = mdb_env_create(&x->mdb);
-
-	if (r)
-		return mdb_errno(r);
-	r = mdb_env_set_mapsize(x->mdb, MAP_SIZE);
-	if (!r)
-		r = mdb_env_set_maxreaders(x->mdb, READERS_MAX);
-	if (!r)
-		r = mdb_env_open(x->mdb, path, MDB_NOTLS | MDB_NORDAHEAD | MDB_NOMEMINIT, 0600);
-	if (!r)
-		r = mdb_txn_begin(x->mdb, NULL, 0, &txn);
-	if (r)
-		return mdb_errno(r);
-	r = mdb_dbi_open(txn, NULL, 0, &x->dbi);
-	if (r) {
-		mdb_txn_abort(txn);
-		return mdb_errno(r);
-	}
-	r = mdb_txn_commit(txn);
-	if (!r)
-		r = mdb_txn_begin(x->mdb, NULL, MDB_RDONLY, &x->snap);
-	if (!r)
-		r = mdb_cursor_open(x->snap, x->dbi, &x->cursor);
-	return mdb_errno(r);
-}
-
-static void free_index(struct dindex *x)
-{
-	if (x->cursor)
-		mdb_cursor_close(x->cursor);
-	if (x->snap)
-		mdb_txn_abort(x->snap);
-	if (x->mdb)
-		mdb_env_close(x->mdb);
-	if (x->active)
-		gen_free(x->active);
-	free(x);
-}
-
-int dindex_open(struct env *env, const char *path, uint64_t cache_bytes, struct dindex **ret)
+int dindex_open(const struct dindex_params *p, struct dindex **ret)
 {
 	struct dindex *x = NEW(struct dindex);
 	struct osd_slice v;
-	int r;
+	int r = lmdbfile_open(&x->file, p->path);
 
-	x->env = env;
-	x->cache_bytes = cache_bytes ? cache_bytes : CACHE_BYTES_DEFAULT;
-	list_init(&x->sealed);
-	list_init(&x->frozen);
-	list_init(&x->syncs);
-	x->timer = (struct env_timer){ .fn = tick, .arg = x };
-	x->active = gen_new(x);
-	r = open_mdb(x, path);
 	if (r < 0) {
-		free_index(x);
+		free(x);
 		return r;
 	}
-	if (dindex_get(x, key_applied, sizeof(key_applied), &v) == 0 && v.len == 8)
-		x->applied = x->stable = x->write_seq = wp_get_le64(v.p);
+	x->env = p->env;
+	x->cache_bytes = p->cache_bytes ? p->cache_bytes : CACHE_BYTES_DEFAULT;
+	x->barrier = p->barrier;
+	x->barrier_arg = p->barrier_arg;
+	list_init(&x->sealed);
+	list_init(&x->frozen);
+	list_init(&x->told);
+	osd_txn_init(&x->open);
+	x->timer = (struct env_timer){ .fn = tick, .arg = x };
+	x->kick = kick_new(p->env, kicked, x);
+	if (lmdbfile_get(&x->file, key_applied, sizeof(key_applied), &v) == 0 && v.len == 8)
+		x->applied = x->stable = x->write_seq = x->seq = wp_get_le64(v.p);
+	x->active = gen_new(x);
 	*ret = x;
 	return 0;
 }
 
-void dindex_close(struct dindex *x)
+void dindex_start(struct dindex *x)
+{
+	x->started = true;
+	maybe_write(x);
+}
+
+void dindex_abandon(struct dindex *x)
 {
 	struct gen *g;
 
 	env_timer_cancel(x->env, &x->timer);
-	weft_assert(!x->writing);
-	seal(x);
-	while ((g = list_pop(&x->sealed, struct gen, node))) {
-		if (g->seq > x->stable) {
-			gen_free(g);
-			continue;
-		}
-		x->write_seq = MAX(x->write_seq, g->seq);
-		list_append(&x->frozen, &g->node);
-	}
-	if (!list_empty(&x->frozen) && !x->failed) {
-		write_frozen(x);
-		if (x->work_err < 0)
-			log_err("osd", "the index could not be written when closing (%d): what a journal holds is replayed",
-				x->work_err);
-	}
+	kick_free(x->kick);
+	waitwork_wait(x->work);
+	list_splice(&x->frozen, &x->sealed);
 	while ((g = list_pop(&x->frozen, struct gen, node)))
 		gen_free(g);
-	run_commits(&x->syncs, -ECANCELED);
-	free_index(x);
+	gen_free(x->active);
+	tell(&x->told, -ECANCELED);
+	osd_txn_done(&x->open);
+	lmdbfile_close(&x->file);
+	free(x);
+}
+
+int dindex_close(struct dindex *x)
+{
+	struct list commits;
+	struct gen *g;
+	int r = x->failed;
+
+	weft_assert(!x->walks);
+	list_init(&commits);
+	if (x->work) {
+		waitwork_wait(x->work);
+		x->work = NULL;
+		r = x->work_err ? x->work_err : retire_frozen(x, &commits);
+		tell(&commits, 0);
+	}
+	x->writing = false;
+	/* One that waited for the barrier, or for space, first. */
+	if (!r && !list_empty(&x->frozen)) {
+		write_frozen(x);
+		r = x->work_err ? x->work_err : retire_frozen(x, &commits);
+		tell(&commits, 0);
+	}
+	if (!r)
+		r = dindex_flush_blocking(x);
+	if (r < 0)
+		log_err("osd", "the index could not be written when closing (%d): what a journal holds is replayed", r);
+	list_each (g, &x->frozen, node)
+		list_splice(&commits, &g->commits);
+	list_each (g, &x->sealed, node)
+		list_splice(&commits, &g->commits);
+	list_splice(&commits, &x->active->commits);
+	tell(&x->told, r);
+	tell(&commits, r ? r : -ECANCELED);
+	dindex_abandon(x);
+	return r;
 }
 
 struct walk {
@@ -590,35 +668,15 @@ struct walk {
 static void walk_run(void *arg)
 {
 	struct walk *w = arg;
-	MDB_val k = { 1, &w->prefix }, v;
-	MDB_cursor *cursor;
-	MDB_txn *txn;
-	int r = mdb_txn_begin(w->x->mdb, NULL, MDB_RDONLY, &txn);
 
-	if (r) {
-		w->err = mdb_errno(r);
-		return;
-	}
-	r = mdb_cursor_open(txn, w->x->dbi, &cursor);
-	if (!r) {
-		for (r = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE); !r && *(uint8_t *)k.mv_data == w->prefix;
-		     r = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) {
-			w->err = w->fn(w->arg, osd_slice((uint8_t *)k.mv_data + 1, k.mv_size - 1),
-				       osd_slice(v.mv_data, v.mv_size));
-			if (w->err)
-				break;
-		}
-		mdb_cursor_close(cursor);
-	}
-	if (r && r != MDB_NOTFOUND)
-		w->err = mdb_errno(r);
-	mdb_txn_abort(txn);
+	w->err = lmdbfile_walk(&w->x->file, w->prefix, w->fn, w->arg);
 }
 
 static void walk_done(void *arg)
 {
 	struct walk *w = arg;
 
+	w->x->walks--;
 	w->done(w->arg, w->err);
 	free(w);
 }
@@ -630,5 +688,6 @@ void dindex_checkpoint(struct dindex *x, uint8_t prefix, int (*fn)(void *arg, st
 
 	*w = (struct walk){ .x = x, .prefix = prefix, .fn = fn, .done = done, .arg = arg };
 	w->work = (struct env_work){ .run = walk_run, .done = walk_done, .arg = w };
+	x->walks++;
 	env_work(x->env, &w->work);
 }

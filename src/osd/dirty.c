@@ -1,94 +1,144 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 #include "osd/dirty.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <unistd.h>
 
 #include "base/crc.h"
-#include "base/htab.h"
 #include "base/log.h"
+#include "osd/kick.h"
 #include "osd/objkey.h"
 
-#define RECORD_SIZE 32u /* object name 22, pad 2, chunk 4, crc 4 */
-#define EPOCHS_MAX 64u
-#define DIRTY_SYNC_NS (NSEC_PER_SEC)
+/* object name 22, kind 1, pad 1, first 4, last 4, pad 4, epoch 8, crc 4 */
+#define RECORD_SIZE 48u
+#define DIRTY_SYNC_NS (NSEC_PER_SEC / 2)
+#define MARKED_CHUNKS_MAX (1u << 20) /* of one object, remembered */
 
-struct mark {
-	struct htab_node node;
-	uint8_t key[OBJKEY_SIZE + 4];
+struct dlog {
+	struct env_file *file;
+	uint64_t end;   /* with what is being written */
+	uint64_t last, synced; /* positions of the last record in it, and of the last durable one */
 };
 
+/* Positions count records: appended >= written >= synced. */
 struct dirty {
 	struct env *env;
 	char *path;
-	uint64_t epoch, oldest;         /* logs oldest..epoch exist */
-	unsigned holds[EPOCHS_MAX];     /* writes in progress, by epoch modulo EPOCHS_MAX */
-	struct htab marks;              /* of this epoch */
-	struct env_file *file;
-	uint64_t end;                   /* of the log, with what is being written */
-	struct buf pending, writing;    /* records to write, records being written */
-	struct list pending_waits, writing_waits;
-	struct list sync_waits, syncing_waits;
-	bool write_busy, sync_busy, unsynced;
+	struct dlog log[2];       /* epoch's is log[epoch & 1] */
+	uint64_t epoch;
+	uint64_t gen;             /* marks of another one do not count */
+	bool old_dirty;           /* the epoch before is not clean */
+	bool rotate;              /* wanted */
+	unsigned holds[2];
+	uint64_t appended, written, synced;
+	struct buf pending, writing;
+	struct list waits;        /* to be written, by pos */
+	struct list sync_waits;   /* to be durable */
+	bool write_busy, sync_busy, closed;
+	struct dlog *write_log, *sync_log; /* in flight */
+	uint64_t sync_last;       /* that sync_log will have durable */
 	struct env_io write_io, sync_io;
 	struct iovec iov;
 	struct env_timer timer;
-	int failed;
+	struct kick *kick;
 };
-
-static char *log_name(const char *path, uint64_t epoch) { return xasprintf("%s/dirty.%llu", path, (unsigned long long)epoch); }
-
-static void finish(struct list *waits, int err)
-{
-	struct list todo;
-	struct dirty_wait *w;
-
-	list_init(&todo);
-	list_splice(&todo, waits);
-	while ((w = list_pop(&todo, struct dirty_wait, node)))
-		w->done(w->arg, err);
-}
-
-static bool free_mark(struct htab_node *n, void *arg)
-{
-	free(container_of(n, struct mark, node));
-	return true;
-}
-
-static void clear_marks(struct dirty *d)
-{
-	htab_each(&d->marks, free_mark, NULL);
-	htab_done(&d->marks);
-	htab_init(&d->marks);
-}
-
-/* ---- writing ------------------------------------------------------------------------------------------- */
 
 static void start_write(struct dirty *d);
 static void start_sync(struct dirty *d);
 
+static struct dlog *present(struct dirty *d) { return &d->log[d->epoch & 1]; }
+static struct dlog *previous(struct dirty *d) { return &d->log[~d->epoch & 1]; }
+
+static void dirty_free(struct dirty *d)
+{
+	buf_done(&d->pending);
+	buf_done(&d->writing);
+	free(d->path);
+	free(d);
+}
+
+/* After a close: the last operation in flight frees. */
+static bool is_over(struct dirty *d)
+{
+	bool closed = d->closed;
+
+	if (closed && !d->write_busy && !d->sync_busy)
+		dirty_free(d);
+	return closed;
+}
+
+/* ---- waits ------------------------------------------------------------------------------------------------------------------------------ */
+
+static void finish(struct list *waits, uint64_t upto, int err)
+{
+	struct dirty_wait *w, *tmp;
+	struct list todo;
+
+	list_init(&todo);
+	list_each_safe (w, tmp, waits, node)
+		if (w->pos <= upto) {
+			list_del(&w->node);
+			list_append(&todo, &w->node);
+		}
+	while ((w = list_pop(&todo, struct dirty_wait, node)))
+		w->done(w->arg, err);
+}
+
+static void kicked(void *arg)
+{
+	struct dirty *d = arg;
+
+	start_write(d);
+	start_sync(d);
+}
+
+/* ---- writing ---------------------------------------------------------------------------------------------------------------------- */
+
+static void stamp_records(struct dirty *d, struct buf *b)
+{
+	for (size_t at = 0; at < b->len; at += RECORD_SIZE) {
+		put_be(b->p + at + 36, d->epoch, 8);
+		put_be(b->p + at + 44, crc32c(0, b->p + at, 44), 4);
+	}
+}
+
+static void begin_epoch(struct dirty *d)
+{
+	struct dlog *log;
+
+	d->rotate = false;
+	d->epoch++;
+	d->gen++;
+	d->old_dirty = true;
+	log = present(d);
+	log->end = 0;
+	log->last = log->synced = d->written;
+	/* What stays behind the new records is of a clean epoch; shorter is nicer, no more. */
+	(void)d->env->ops->file_truncate(d->env, log->file, 0);
+}
+
 static void write_done(struct env_io *io)
 {
 	struct dirty *d = io->arg;
-	int err = io->result < 0 ? (int)io->result : 0;
+	uint64_t n = d->writing.len / RECORD_SIZE;
 
 	d->write_busy = false;
-	if (err) {
-		log_err("osd", "the dirty list %s cannot be written: %s", d->path, strerror(-err));
-		d->end -= d->writing.len; /* what follows overwrites it */
-		clear_marks(d);           /* nothing counts as listed that may not be: later writes list it again */
-	} else {
-		d->unsynced = true;
-	}
+	if (is_over(d))
+		return;
 	buf_reset(&d->writing);
-	finish(&d->writing_waits, err);
-	if (d->pending.len)
-		start_write(d);
-	else if (!list_empty(&d->sync_waits))
-		start_sync(d);
-	if (d->unsynced && !env_timer_armed(&d->timer))
+	d->written += n;
+	if (io->result < 0) {
+		log_err("osd", "the dirty list in %s cannot be written: %s", d->path, strerror((int)-io->result));
+		d->write_log->end -= n * RECORD_SIZE; /* what follows overwrites it */
+		d->gen++;
+		finish(&d->waits, d->written, (int)io->result);
+	} else {
+		d->write_log->last = d->written;
+		finish(&d->waits, d->written, 0);
+	}
+	if (!env_timer_armed(&d->timer))
 		env_timer_in(d->env, &d->timer, DIRTY_SYNC_NS);
+	start_write(d);
+	start_sync(d);
 }
 
 static void start_write(struct dirty *d)
@@ -97,16 +147,30 @@ static void start_write(struct dirty *d)
 
 	if (d->write_busy)
 		return;
+	if (d->rotate)
+		begin_epoch(d);
+	if (!d->pending.len)
+		return;
 	d->writing = d->pending;
 	d->pending = b;
-	list_splice(&d->writing_waits, &d->pending_waits);
+	/* A record may be in a later epoch than its write holds: it stays on the list for longer. */
+	stamp_records(d, &d->writing);
 	d->iov = (struct iovec){ d->writing.p, d->writing.len };
-	d->write_io = (struct env_io){
-		.op = ENV_IO_WRITE, .file = d->file, .iov = &d->iov, .iov_n = 1, .offset = d->end, .done = write_done, .arg = d
-	};
-	d->end += d->writing.len;
+	d->write_log = present(d);
+	d->write_io = (struct env_io){ .op = ENV_IO_WRITE, .file = d->write_log->file, .iov = &d->iov, .iov_n = 1,
+				       .offset = d->write_log->end, .done = write_done, .arg = d };
+	d->write_log->end += d->writing.len;
 	d->write_busy = true;
 	env_file_io(d->env, &d->write_io);
+}
+
+static bool is_synced(const struct dlog *log) { return log->synced >= log->last; }
+
+static uint64_t durable(struct dirty *d)
+{
+	if (!is_synced(previous(d)))
+		return previous(d)->synced;
+	return is_synced(present(d)) ? d->written : present(d)->synced;
 }
 
 static void sync_done(struct env_io *io)
@@ -114,255 +178,297 @@ static void sync_done(struct env_io *io)
 	struct dirty *d = io->arg;
 
 	d->sync_busy = false;
-	finish(&d->syncing_waits, io->result < 0 ? (int)io->result : 0);
-	if (!list_empty(&d->sync_waits) && !d->write_busy)
-		start_sync(d);
+	if (is_over(d))
+		return;
+	if (io->result < 0) {
+		log_err("osd", "the dirty list in %s cannot be synced: %s", d->path, strerror((int)-io->result));
+		finish(&d->sync_waits, d->written, (int)io->result);
+	} else {
+		d->sync_log->synced = MAX(d->sync_log->synced, d->sync_last);
+	}
+	start_sync(d);
 }
 
-/* After the records written so far; waits for those being written. */
+/* The older log first: records are durable in order. */
 static void start_sync(struct dirty *d)
 {
-	if (d->sync_busy || d->write_busy || d->pending.len)
+	struct dlog *log = is_synced(previous(d)) ? present(d) : previous(d);
+
+	if (d->sync_busy)
 		return;
-	list_splice(&d->syncing_waits, &d->sync_waits);
-	d->unsynced = false;
-	d->sync_io = (struct env_io){ .op = ENV_IO_FDATASYNC, .file = d->file, .done = sync_done, .arg = d };
+	d->synced = MAX(d->synced, durable(d));
+	finish(&d->sync_waits, d->synced, 0);
+	if (list_empty(&d->sync_waits) || is_synced(log) || d->sync_busy)
+		return; /* what is still waited for is being written */
+	d->sync_log = log;
+	d->sync_last = log->last;
+	d->sync_io = (struct env_io){ .op = ENV_IO_FDATASYNC, .file = log->file, .done = sync_done, .arg = d };
 	d->sync_busy = true;
 	env_file_io(d->env, &d->sync_io);
 }
 
+/* A sync that nobody waits for. */
+static void timed_sync_done(void *arg, int err) { free(arg); }
+
 static void sync_tick(void *arg)
 {
 	struct dirty *d = arg;
+	struct dirty_wait *w;
 
-	if (d->unsynced)
-		start_sync(d);
-	if (d->unsynced)
-		env_timer_in(d->env, &d->timer, DIRTY_SYNC_NS);
-}
-
-bool dirty_sync(struct dirty *d, struct dirty_wait *w)
-{
-	if (!d->unsynced && !d->write_busy && !d->pending.len && !d->sync_busy)
-		return true;
+	if (is_synced(previous(d)) && is_synced(present(d)))
+		return;
+	w = NEW(struct dirty_wait);
+	*w = (struct dirty_wait){ .done = timed_sync_done, .arg = w, .pos = d->written };
 	list_append(&d->sync_waits, &w->node);
 	start_sync(d);
-	return false;
 }
 
-/* ---- marking ------------------------------------------------------------------------------------------- */
-
-static bool is_marked(struct dirty *d, const uint8_t *key, uint64_t hash)
+bool dirty_sync(struct dirty *d, const struct dirty_marks *m, struct dirty_wait *w)
 {
-	struct htab_node *n;
-
-	htab_each_match(n, &d->marks, hash)
-		if (!memcmp(container_of(n, struct mark, node)->key, key, OBJKEY_SIZE + 4))
-			return true;
+	w->pos = m ? m->pos : d->appended;
+	if (w->pos <= d->synced)
+		return true;
+	list_append(&d->sync_waits, &w->node);
+	kick(d->kick);
 	return false;
 }
 
-static void add_record(struct dirty *d, const uint8_t *key)
+/* ---- marking ---------------------------------------------------------------------------------------------------------------------------- */
+
+static void add_record(struct dirty *d, const struct dirty_record *rec)
 {
 	uint8_t r[RECORD_SIZE] = { 0 };
 
-	memcpy(r, key, OBJKEY_SIZE);
-	memcpy(r + 24, key + OBJKEY_SIZE, 4);
-	put_be(r + 28, crc32c(0, r, 28), 4);
+	objkey_encode(r, &rec->obj);
+	r[22] = rec->destroyed;
+	put_be(r + 24, rec->first, 4);
+	put_be(r + 28, rec->last, 4);
 	buf_add(&d->pending, r, sizeof(r));
+	d->appended++;
 }
 
-bool dirty_mark(struct dirty *d, const struct wp_objid *obj, uint32_t first, uint32_t last, struct dirty_wait *w)
+static bool bit_is_set(const struct dirty_marks *m, uint32_t chunk) { return chunk / 8 < m->bytes && m->bits[chunk / 8] & 1u << chunk % 8; }
+
+static void set_bits(struct dirty_marks *m, uint32_t first, uint32_t last)
 {
-	uint8_t key[OBJKEY_SIZE + 4];
-	bool fresh = false;
+	uint32_t need = last / 8 + 1;
 
-	objkey_encode(key, obj);
-	for (uint32_t c = first; c <= last && c >= first; c++) {
-		uint64_t hash;
-		struct mark *m;
-
-		put_be(key + OBJKEY_SIZE, c, 4);
-		hash = hash_bytes(key, sizeof(key), 0);
-		if (is_marked(d, key, hash))
-			continue;
-		m = NEW(struct mark);
-		memcpy(m->key, key, sizeof(key));
-		htab_add(&d->marks, &m->node, hash);
-		add_record(d, key);
-		fresh = true;
+	if (last >= MARKED_CHUNKS_MAX)
+		return;
+	if (need > m->bytes) {
+		need = (uint32_t)round_up_pow2(need, 8);
+		m->bits = xrealloc(m->bits, need);
+		memset(m->bits + m->bytes, 0, need - m->bytes);
+		m->bytes = need;
 	}
-	/* A mark that another write is still putting on the list does not count yet. */
-	if (!fresh && !d->write_busy && !d->pending.len)
-		return true;
-	if (!fresh && !d->pending.len) {
-		list_append(&d->writing_waits, &w->node);
+	for (uint32_t c = first; c <= last; c++)
+		m->bits[c / 8] = (uint8_t)(m->bits[c / 8] | 1u << c % 8);
+}
+
+static bool is_marked(const struct dirty_marks *m, const struct dirty_record *r)
+{
+	if (r->destroyed || r->last >= MARKED_CHUNKS_MAX)
 		return false;
+	for (uint32_t c = r->first; c <= r->last; c++)
+		if (!bit_is_set(m, c))
+			return false;
+	return true;
+}
+
+bool dirty_mark(struct dirty *d, struct dirty_marks *m, const struct dirty_record *r, struct dirty_wait *w)
+{
+	if (m->gen != d->gen) {
+		m->gen = d->gen;
+		if (m->bytes)
+			memset(m->bits, 0, m->bytes);
 	}
-	list_append(&d->pending_waits, &w->node);
-	start_write(d);
+	if (!is_marked(m, r)) {
+		add_record(d, r);
+		m->pos = d->appended;
+		if (r->destroyed && m->bytes)
+			memset(m->bits, 0, m->bytes); /* another object of this name has to say so */
+		else if (!r->destroyed)
+			set_bits(m, r->first, r->last);
+	}
+	if (m->pos <= d->written)
+		return true;
+	w->pos = m->pos;
+	list_append(&d->waits, &w->node);
+	kick(d->kick); /* the records of this round go out together */
 	return false;
 }
 
+/* ---- epochs -------------------------------------------------------------------------------------------------------------------------------- */
+
 uint64_t dirty_hold(struct dirty *d)
 {
-	d->holds[d->epoch % EPOCHS_MAX]++;
+	d->holds[d->epoch & 1]++;
 	return d->epoch;
 }
 
 void dirty_release(struct dirty *d, uint64_t epoch)
 {
-	weft_assert(d->holds[epoch % EPOCHS_MAX] > 0);
-	d->holds[epoch % EPOCHS_MAX]--;
+	weft_assert(d->holds[epoch & 1] > 0);
+	d->holds[epoch & 1]--;
 }
 
-bool dirty_is_quiet(const struct dirty *d, uint64_t epoch)
+uint64_t dirty_epoch(const struct dirty *d) { return d->epoch; }
+
+uint64_t dirty_log_bytes(const struct dirty *d) { return d->log[d->epoch & 1].end; }
+
+bool dirty_rotate(struct dirty *d)
 {
-	for (uint64_t e = d->oldest; e <= epoch; e++)
-		if (d->holds[e % EPOCHS_MAX])
-			return false;
+	if (d->old_dirty || d->rotate)
+		return d->rotate;
+	if (!present(d)->end && !d->pending.len)
+		return false;
+	d->rotate = true;
+	kick(d->kick);
 	return true;
 }
 
-static int open_log(struct dirty *d)
-{
-	cleanup_free char *name = log_name(d->path, d->epoch);
-	int r = d->env->ops->file_open(d->env, name, O_RDWR | O_CREAT | O_TRUNC, 0600, &d->file);
+uint64_t dirty_quiet_epoch(const struct dirty *d) { return d->old_dirty && !d->holds[~d->epoch & 1] ? d->epoch - 1 : 0; }
 
-	if (!r)
-		r = d->env->ops->dir_sync(d->env, d->path);
-	d->end = 0;
-	return r;
+void dirty_cleaned(struct dirty *d)
+{
+	d->old_dirty = false;
+	previous(d)->synced = previous(d)->last; /* durable or not, it does not count */
 }
 
-/* Only between writes: a record must be in the log of the epoch that its write holds. */
-bool dirty_rotate(struct dirty *d, uint64_t *old_epoch)
-{
-	struct env_file *old = d->file;
+/* ---- open, close, recover -------------------------------------------------------------------------------------------------------------------- */
 
-	if (!d->marks.count || d->write_busy || d->sync_busy || d->pending.len || !list_empty(&d->sync_waits) ||
-	    d->epoch - d->oldest + 2 >= EPOCHS_MAX)
-		return false;
-	d->epoch++;
-	if (open_log(d) < 0) {
-		d->epoch--;
-		d->file = old;
-		return false;
+static int open_log(struct env *env, const char *path, unsigned which, int flags, struct env_file **ret)
+{
+	cleanup_free char *name = xasprintf("%s/dirty.%u", path, which);
+
+	return env->ops->file_open(env, name, O_RDWR | flags, 0600, ret);
+}
+
+int dirty_format(struct env *env, const char *path)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct env_file *f;
+		int r = open_log(env, path, i, O_CREAT | O_TRUNC, &f);
+
+		if (r < 0)
+			return r;
+		env->ops->file_close(env, f);
 	}
-	d->env->ops->file_close(d->env, old);
-	clear_marks(d);
-	*old_epoch = d->epoch - 1;
-	return true;
+	return 0;
 }
 
-void dirty_drop(struct dirty *d, uint64_t epoch)
-{
-	for (; d->oldest <= epoch; d->oldest++) {
-		cleanup_free char *name = log_name(d->path, d->oldest);
-
-		(void)d->env->ops->path_unlink(d->env, name); /* one that stays costs a rebuild, no more */
-	}
-}
-
-/* ---- open, close, recover ------------------------------------------------------------------------------ */
-
-int dirty_open(struct env *env, const char *path, struct dirty **ret)
+int dirty_open(struct env *env, const char *path, uint64_t epoch, struct dirty **ret)
 {
 	struct dirty *d = NEW(struct dirty);
-	int r;
 
 	d->env = env;
 	d->path = xstrdup(path);
-	d->epoch = d->oldest = 1;
-	htab_init(&d->marks);
-	list_init(&d->pending_waits);
-	list_init(&d->writing_waits);
+	d->epoch = epoch;
+	d->gen = 1;
+	list_init(&d->waits);
 	list_init(&d->sync_waits);
-	list_init(&d->syncing_waits);
-	d->timer = (struct env_timer){ .fn = sync_tick, .arg = d };
-	r = open_log(d);
-	if (r < 0) {
-		htab_done(&d->marks);
-		free(d->path);
-		free(d);
-		return r;
+	for (unsigned i = 0; i < 2; i++) {
+		int r = open_log(env, path, i, 0, &d->log[i].file);
+
+		if (!r)
+			r = env->ops->file_truncate(env, d->log[i].file, 0);
+		if (r < 0) {
+			for (unsigned k = 0; k < 2; k++)
+				if (d->log[k].file)
+					env->ops->file_close(env, d->log[k].file);
+			dirty_free(d);
+			return r;
+		}
 	}
+	d->timer = (struct env_timer){ .fn = sync_tick, .arg = d };
+	d->kick = kick_new(env, kicked, d);
 	*ret = d;
 	return 0;
 }
 
-void dirty_close(struct dirty *d, bool remove_logs)
+void dirty_close(struct dirty *d)
 {
+	struct dirty_wait *w;
+
 	env_timer_cancel(d->env, &d->timer);
-	weft_assert(!d->write_busy && !d->sync_busy);
-	d->env->ops->file_close(d->env, d->file);
-	if (remove_logs)
-		dirty_drop(d, d->epoch);
-	htab_each(&d->marks, free_mark, NULL);
-	htab_done(&d->marks);
-	buf_done(&d->pending);
-	buf_done(&d->writing);
-	free(d->path);
-	free(d);
+	kick_free(d->kick);
+	while ((w = list_pop(&d->sync_waits, struct dirty_wait, node)))
+		if (w->done == timed_sync_done)
+			free(w);
+	for (unsigned i = 0; i < 2; i++)
+		d->env->ops->file_close(d->env, d->log[i].file);
+	d->closed = true;
+	(void)is_over(d);
 }
 
-static bool is_log(const char *name) { return !strncmp(name, "dirty.", 6) && name[6] >= '0' && name[6] <= '9'; }
+struct reading {
+	uint64_t clean;
+	uint64_t newest;
+	int (*fn)(void *arg, const struct dirty_record *r);
+	void *arg;
+};
 
-static int read_log(const char *name, int (*fn)(void *arg, const struct wp_objid *obj, uint32_t chunk), void *arg,
-		    unsigned *records)
+/* The epoch of the log's first record, or 0: empty or torn. */
+static uint64_t record_epoch(const uint8_t *r)
 {
+	return (uint32_t)get_be(r + 44, 4) == crc32c(0, r, 44) ? get_be(r + 36, 8) : 0;
+}
+
+/* Records of one epoch, then the end, or older ones, or garbage. */
+static int read_log(FILE *f, struct reading *rd)
+{
+	uint64_t epoch = 0, e;
 	uint8_t r[RECORD_SIZE];
-	FILE *f = fopen(name, "re");
-	struct wp_objid obj;
 	int err = 0;
 
-	if (!f)
-		return -errno;
 	while (!err && fread(r, sizeof(r), 1, f) == 1) {
-		if ((uint32_t)get_be(r + 28, 4) != crc32c(0, r, 28))
-			break; /* torn: nothing behind it counts */
-		objkey_decode(&obj, r);
-		err = fn(arg, &obj, (uint32_t)get_be(r + 24, 4));
-		++*records;
+		struct dirty_record rec = { .destroyed = r[22], .first = (uint32_t)get_be(r + 24, 4), .last = (uint32_t)get_be(r + 28, 4) };
+
+		e = record_epoch(r);
+		if (!e || (epoch && e != epoch))
+			break;
+		epoch = e;
+		rd->newest = MAX(rd->newest, e);
+		if (e <= rd->clean)
+			continue;
+		objkey_decode(&rec.obj, r);
+		err = rd->fn(rd->arg, &rec);
 	}
-	fclose(f);
-	return err;
+	return err ? err : ferror(f) ? -EIO : 0;
 }
 
-int dirty_recover(const char *path, int (*fn)(void *arg, const struct wp_objid *obj, uint32_t chunk), void *arg,
-		  unsigned *records)
+static uint64_t first_epoch(FILE *f)
 {
-	DIR *dir = opendir(path);
-	struct dirent *e;
-	int r = 0;
+	uint8_t r[RECORD_SIZE];
+	uint64_t e = fread(r, sizeof(r), 1, f) == 1 ? record_epoch(r) : 0;
 
-	*records = 0;
-	if (!dir)
-		return -errno;
-	while (!r && (e = readdir(dir))) {
-		cleanup_free char *name = xasprintf("%s/%s", path, e->d_name);
-
-		if (is_log(e->d_name))
-			r = read_log(name, fn, arg, records);
-	}
-	closedir(dir);
-	return r;
+	rewind(f);
+	return e;
 }
 
-int dirty_forget(const char *path)
+int dirty_recover(struct env *env, const char *path, uint64_t clean, int (*fn)(void *arg, const struct dirty_record *r), void *arg,
+		  uint64_t *newest)
 {
-	DIR *dir = opendir(path);
-	struct dirent *e;
+	struct reading rd = { .clean = clean, .newest = clean, .fn = fn, .arg = arg };
+	FILE *f[2] = { NULL, NULL };
+	unsigned older;
 	int r = 0;
 
-	if (!dir)
-		return -errno;
-	while ((e = readdir(dir))) {
-		cleanup_free char *name = xasprintf("%s/%s", path, e->d_name);
+	for (unsigned i = 0; i < 2 && !r; i++) {
+		cleanup_free char *name = xasprintf("%s/dirty.%u", path, i);
 
-		if (is_log(e->d_name) && unlink(name) < 0)
-			r = -errno;
+		f[i] = fopen(name, "re");
+		r = f[i] ? 0 : -errno;
 	}
-	closedir(dir);
+	if (!r) {
+		older = first_epoch(f[1]) < first_epoch(f[0]);
+		r = read_log(f[older], &rd);
+		if (!r)
+			r = read_log(f[!older], &rd);
+	}
+	for (unsigned i = 0; i < 2; i++)
+		if (f[i])
+			fclose(f[i]);
+	*newest = rd.newest;
 	return r;
 }

@@ -1,30 +1,53 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 #include "osd/disk_priv.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "base/crc.h"
-#include "base/log.h"
-
+#define ATTR_SIZE 32u
+#define ATTR_KEY_SIZE (1 + OBJKEY_SIZE)
 #define CRC_KEY_SIZE (1 + OBJKEY_SIZE + 4)
 
-uint32_t zero_block_crc(void)
-{
-	static uint32_t crc;
+/* ---- names --------------------------------------------------------------------------------------------------------------------------- */
 
-	if (!crc)
-		crc = crc32c_zeros(0, BLOCK);
-	return crc;
+unsigned dobj_folder(const struct wp_objid *id)
+{
+	uint8_t key[OBJKEY_SIZE];
+
+	objkey_encode(key, id);
+	return (unsigned)(hash_bytes(key, sizeof(key), 0) % (FOLDERS * FOLDERS));
 }
 
-char *object_path(const struct disk *d, const struct wp_objid *id)
+char *dobj_path(const struct disk *d, const struct wp_objid *id)
 {
-	uint64_t h = hash_u64(id->fid.seq * 31 + id->fid.oid) ^ hash_u64(((uint64_t)id->component << 32 | id->stripe) + 1);
+	unsigned f = dobj_folder(id);
 
-	return xasprintf("%s/objects/%02x/%02x/%016llx-%08x-%x-%x", d->path, (unsigned)(h & 0xff), (unsigned)(h >> 8 & 0x3f),
-			 (unsigned long long)id->fid.seq, id->fid.oid, id->component, id->stripe);
+	return xasprintf("%s/objects/%02x/%02x/%llx-%x-%x-%x-%x", d->path, f / FOLDERS, f % FOLDERS, (unsigned long long)id->fid.seq,
+			 id->fid.oid, id->fid.ver, id->component, id->stripe);
+}
+
+/* ---- attributes ------------------------------------------------------------------------------------------------------------------------ */
+
+static void own_key(uint8_t *k, const char *name, size_t len)
+{
+	k[0] = KEY_OWN;
+	memcpy(k + 1, name, len);
+}
+
+void disk_put_u64(struct disk *d, const char *name, uint64_t v)
+{
+	uint8_t k[16], b[8];
+
+	own_key(k, name, strlen(name));
+	wp_put_le64(b, v);
+	dindex_put(d->index, k, 1 + strlen(name), b, sizeof(b));
+	dindex_commit(d->index, OSD_SEQ_NONE, false, NULL, NULL);
+}
+
+uint64_t disk_get_u64(struct disk *d, const char *name)
+{
+	struct osd_slice v;
+	uint8_t k[16];
+
+	own_key(k, name, strlen(name));
+	return dindex_get(d->index, k, 1 + strlen(name), &v) == 0 && v.len == 8 ? wp_get_le64(v.p) : 0;
 }
 
 static void attr_key(uint8_t *k, const uint8_t *key)
@@ -33,35 +56,85 @@ static void attr_key(uint8_t *k, const uint8_t *key)
 	memcpy(k + 1, key, OBJKEY_SIZE);
 }
 
-void attr_load(struct dobj *o)
+int dattr_load(struct disk *d, const uint8_t *key, struct dattr *a)
 {
-	uint8_t k[1 + OBJKEY_SIZE];
+	uint8_t k[ATTR_KEY_SIZE];
 	struct osd_slice v;
+	const uint8_t *p;
+	int r;
 
-	attr_key(k, o->key);
-	o->size = o->version = o->mtime_ns = 0;
-	if (dindex_get(o->disk->index, k, sizeof(k), &v) == 0 && v.len == ATTR_SIZE) {
-		o->size = wp_get_le64(v.p);
-		o->version = wp_get_le64((const uint8_t *)v.p + 8);
-		o->mtime_ns = wp_get_le64((const uint8_t *)v.p + 16);
-	}
+	*a = (struct dattr){ 0 };
+	attr_key(k, key);
+	r = dindex_get(d->index, k, sizeof(k), &v);
+	if (r < 0)
+		return r;
+	if (v.len < ATTR_SIZE || (v.len - ATTR_SIZE) / 4 > ATTR_CRCS)
+		return -EIO;
+	p = v.p;
+	a->size = wp_get_le64(p);
+	a->version = wp_get_le64(p + 8);
+	a->mtime_ns = wp_get_le64(p + 16);
+	a->blocks = wp_get_le64(p + 24);
+	a->crcs_n = (unsigned)((v.len - ATTR_SIZE) / 4);
+	for (unsigned i = 0; i < a->crcs_n; i++)
+		a->crcs[i] = wp_get_le32(p + ATTR_SIZE + 4 * i);
+	return 0;
 }
 
-static void put_attr(struct disk *d, const uint8_t *key, uint64_t size, uint64_t version, uint64_t mtime_ns)
+void dattr_store(struct disk *d, const uint8_t *key, const struct dattr *a)
 {
-	uint8_t k[1 + OBJKEY_SIZE], v[ATTR_SIZE];
+	uint8_t k[ATTR_KEY_SIZE], v[ATTR_SIZE + 4 * ATTR_CRCS];
 
 	attr_key(k, key);
-	wp_put_le64(v, size);
-	wp_put_le64(v + 8, version);
-	wp_put_le64(v + 16, mtime_ns);
-	dindex_put(d->index, k, sizeof(k), v, sizeof(v));
-	dindex_commit(d->index, OSD_SEQ_NONE, false, NULL, NULL);
+	wp_put_le64(v, a->size);
+	wp_put_le64(v + 8, a->version);
+	wp_put_le64(v + 16, a->mtime_ns);
+	wp_put_le64(v + 24, a->blocks);
+	for (unsigned i = 0; i < a->crcs_n; i++)
+		wp_put_le32(v + ATTR_SIZE + 4 * i, a->crcs[i]);
+	dindex_put(d->index, k, sizeof(k), v, ATTR_SIZE + 4 * a->crcs_n);
+	disk_put_u64(d, "used", d->used_blocks); /* in the same generation: the sum is right after a crash, too */
 }
 
-void attr_store(struct dobj *o) { put_attr(o->disk, o->key, o->size, o->version, o->mtime_ns); }
+void dattr_account(struct disk *d, struct dattr *a, uint64_t blocks)
+{
+	d->used_blocks += blocks - MIN(a->blocks, d->used_blocks + blocks);
+	a->blocks = blocks;
+}
 
-/* ---- checksums ----------------------------------------------------------------------------------------- */
+void dattr_remove(struct disk *d, const uint8_t *key, struct dattr *a)
+{
+	uint8_t k[ATTR_KEY_SIZE];
+
+	dcrc_zero(d, key, a, 0, UINT64_MAX);
+	attr_key(k, key);
+	dindex_put(d->index, k, sizeof(k), NULL, 0);
+	dattr_account(d, a, 0);
+	disk_put_u64(d, "used", d->used_blocks);
+	*a = (struct dattr){ 0 };
+}
+
+uint64_t disk_version_next(struct disk *d) { return ++d->version; }
+
+/* ---- checksums in the attributes ------------------------------------------------------------------------------------------------------- */
+
+static unsigned trimmed(const uint32_t *crcs, unsigned n)
+{
+	while (n && crcs[n - 1] == zero_block_crc())
+		n--;
+	return n;
+}
+
+static void inline_store(struct dattr *a, unsigned first, unsigned n, const uint32_t *crcs)
+{
+	for (unsigned i = a->crcs_n; i < first; i++)
+		a->crcs[i] = zero_block_crc();
+	for (unsigned i = 0; i < n; i++)
+		a->crcs[first + i] = crcs ? crcs[i] : zero_block_crc();
+	a->crcs_n = trimmed(a->crcs, MAX(a->crcs_n, first + n));
+}
+
+/* ---- checksums in chunks ------------------------------------------------------------------------------------------------------------------ */
 
 static void crc_key(uint8_t *k, const uint8_t *key, uint64_t chunk)
 {
@@ -70,152 +143,113 @@ static void crc_key(uint8_t *k, const uint8_t *key, uint64_t chunk)
 	put_be(k + 1 + OBJKEY_SIZE, chunk, 4);
 }
 
-/* The chunk's checksums, filled up; returns how many are stored. */
-static unsigned chunk_load(struct disk *d, const uint8_t *key, uint64_t chunk, uint32_t *crcs)
+/* The chunk's checksums, filled up. */
+static int chunk_load(struct disk *d, const uint8_t *key, uint64_t chunk, uint32_t *crcs)
 {
 	uint8_t k[CRC_KEY_SIZE];
-	struct osd_slice v;
-	unsigned n = 0;
+	struct osd_slice v = { 0 };
+	unsigned n;
+	int r;
 
 	crc_key(k, key, chunk);
-	if (dindex_get(d->index, k, sizeof(k), &v) == 0)
-		n = MIN((unsigned)(v.len / 4), (unsigned)CHUNK_BLOCKS);
+	r = dindex_get(d->index, k, sizeof(k), &v);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	n = r ? 0 : MIN((unsigned)(v.len / 4), CHUNK_BLOCKS);
 	for (unsigned i = 0; i < n; i++)
 		crcs[i] = wp_get_le32((const uint8_t *)v.p + 4 * i);
 	for (unsigned i = n; i < CHUNK_BLOCKS; i++)
 		crcs[i] = zero_block_crc();
-	return n;
+	return 0;
 }
 
-static void chunk_put(struct disk *d, const uint8_t *key, uint64_t chunk, const uint32_t *crcs, unsigned n)
+static void chunk_put(struct disk *d, const uint8_t *key, uint64_t chunk, const uint32_t *crcs)
 {
 	uint8_t k[CRC_KEY_SIZE], v[CHUNK_BLOCKS * 4];
+	unsigned n = trimmed(crcs, CHUNK_BLOCKS);
 
 	crc_key(k, key, chunk);
-	while (n && crcs[n - 1] == zero_block_crc())
-		n--;
 	for (unsigned i = 0; i < n; i++)
 		wp_put_le32(v + 4 * i, crcs[i]);
 	dindex_put(d->index, k, sizeof(k), n ? v : NULL, 4 * n);
 }
 
-int crc_load(struct disk *d, const uint8_t *key, uint64_t first, uint64_t n, uint32_t *crcs)
+/* crcs NULL: zero blocks'. A chunk that cannot be loaded loses the checksums it had: an error for readers, and said by the index. */
+static void chunk_change(struct disk *d, const uint8_t *key, uint64_t chunk, unsigned first, unsigned n, const uint32_t *crcs)
 {
-	uint32_t chunk[CHUNK_BLOCKS];
+	uint32_t all[CHUNK_BLOCKS];
 
-	if ((first + n) / CHUNK_BLOCKS > UINT32_MAX)
-		return -EFBIG;
-	for (uint64_t b = first; b < first + n;) {
-		uint64_t in = b % CHUNK_BLOCKS, part = MIN(CHUNK_BLOCKS - in, first + n - b);
+	if (n < CHUNK_BLOCKS && chunk_load(d, key, chunk, all) < 0)
+		memset(all, 0, sizeof(all));
+	for (unsigned i = 0; i < n; i++)
+		all[first + i] = crcs ? crcs[i] : zero_block_crc();
+	chunk_put(d, key, chunk, all);
+}
 
-		chunk_load(d, key, b / CHUNK_BLOCKS, chunk);
-		memcpy(crcs + (b - first), chunk + in, part * sizeof(*crcs));
-		b += part;
+int dcrc_load(struct disk *d, const uint8_t *key, const struct dattr *a, uint64_t first, uint64_t n, uint32_t *crcs)
+{
+	uint32_t all[CHUNK_BLOCKS];
+
+	for (uint64_t b = first, part; b < first + n; b += part, crcs += part) {
+		unsigned in = (unsigned)(b % CHUNK_BLOCKS);
+		int r;
+
+		if (b < ATTR_CRCS) {
+			part = 1;
+			*crcs = b < a->crcs_n ? a->crcs[b] : zero_block_crc();
+			continue;
+		}
+		part = MIN(CHUNK_BLOCKS - in, first + n - b);
+		r = chunk_load(d, key, b / CHUNK_BLOCKS, all);
+		if (r < 0)
+			return r;
+		memcpy(crcs, all + in, part * sizeof(*crcs));
 	}
 	return 0;
 }
 
-void crc_store(struct disk *d, const uint8_t *key, uint64_t first, uint64_t n, const uint32_t *crcs)
+void dcrc_store(struct disk *d, const uint8_t *key, struct dattr *a, uint64_t first, uint64_t n, const uint32_t *crcs)
 {
-	uint32_t chunk[CHUNK_BLOCKS];
+	for (uint64_t b = first, part; b < first + n; b += part, crcs += part) {
+		unsigned in = (unsigned)(b % CHUNK_BLOCKS);
 
-	for (uint64_t b = first; b < first + n;) {
-		uint64_t in = b % CHUNK_BLOCKS, part = MIN(CHUNK_BLOCKS - in, first + n - b);
-		unsigned have = part == CHUNK_BLOCKS ? 0 : chunk_load(d, key, b / CHUNK_BLOCKS, chunk);
-
-		memcpy(chunk + in, crcs + (b - first), part * sizeof(*crcs));
-		chunk_put(d, key, b / CHUNK_BLOCKS, chunk, MAX(have, (unsigned)(in + part)));
-		b += part;
+		if (b < ATTR_CRCS) {
+			part = MIN(ATTR_CRCS - b, first + n - b);
+			inline_store(a, (unsigned)b, (unsigned)part, crcs);
+		} else {
+			part = MIN(CHUNK_BLOCKS - in, first + n - b);
+			chunk_change(d, key, b / CHUNK_BLOCKS, in, (unsigned)part, crcs);
+		}
 	}
 }
 
-void crc_cut(struct disk *d, const uint8_t *key, uint64_t first, uint64_t old_size)
+/* The first chunk >= *chunk that has checksums. */
+static bool next_chunk(struct disk *d, const uint8_t *key, uint64_t *chunk)
 {
-	uint64_t chunks = (old_size + DIRTY_CHUNK_BYTES - 1) / DIRTY_CHUNK_BYTES;
-	uint32_t crcs[CHUNK_BLOCKS];
+	uint8_t k[CRC_KEY_SIZE];
+	struct osd_slice found, v;
 
-	if (first % CHUNK_BLOCKS && first / CHUNK_BLOCKS < chunks) {
-		chunk_load(d, key, first / CHUNK_BLOCKS, crcs);
-		chunk_put(d, key, first / CHUNK_BLOCKS, crcs, (unsigned)(first % CHUNK_BLOCKS));
-	}
-	/* By iteration: a sparse object may be far larger than it has chunks. */
-	for (uint64_t c = (first + CHUNK_BLOCKS - 1) / CHUNK_BLOCKS; c < chunks; c++) {
-		uint8_t k[CRC_KEY_SIZE];
-		struct osd_slice found, v;
+	if (*chunk > CHUNKS_MAX)
+		return false;
+	crc_key(k, key, *chunk);
+	if (dindex_seek(d->index, k, sizeof(k), false, &found, &v) < 0 || found.len != sizeof(k) || memcmp(found.p, k, 1 + OBJKEY_SIZE))
+		return false;
+	*chunk = get_be((const uint8_t *)found.p + 1 + OBJKEY_SIZE, 4);
+	return true;
+}
 
-		crc_key(k, key, c);
-		if (dindex_seek(d->index, k, sizeof(k), false, &found, &v) < 0 || found.len != sizeof(k) ||
-		    memcmp(found.p, k, 1 + OBJKEY_SIZE))
+void dcrc_zero(struct disk *d, const uint8_t *key, struct dattr *a, uint64_t first, uint64_t end)
+{
+	if (first >= end)
+		return;
+	if (first < a->crcs_n)
+		inline_store(a, (unsigned)first, (unsigned)MIN(a->crcs_n - first, end - first), NULL);
+	/* Those that exist: a sparse object may be far larger than it has chunks. */
+	for (uint64_t c = first / CHUNK_BLOCKS; next_chunk(d, key, &c); c++) {
+		uint64_t low = c * CHUNK_BLOCKS, from = MAX(first, low), to = MIN(end, low + CHUNK_BLOCKS);
+
+		if (from >= to)
 			break;
-		memcpy(k, found.p, sizeof(k));
-		c = get_be(k + 1 + OBJKEY_SIZE, 4);
-		dindex_put(d->index, k, sizeof(k), NULL, 0);
+		chunk_change(d, key, c, (unsigned)(from - low), (unsigned)(to - from), NULL);
 	}
-}
-
-void attr_remove(struct disk *d, const uint8_t *key, uint64_t size)
-{
-	uint8_t k[1 + OBJKEY_SIZE];
-
-	crc_cut(d, key, 0, size);
-	attr_key(k, key);
-	dindex_put(d->index, k, sizeof(k), NULL, 0);
-	dindex_commit(d->index, OSD_SEQ_NONE, false, NULL, NULL);
-}
-
-/* ---- after a crash ------------------------------------------------------------------------------------- */
-
-static int rebuild_crcs(struct disk *d, int fd, const uint8_t *key, uint32_t chunk)
-{
-	cleanup_free uint8_t *buf = xmalloc(DIRTY_CHUNK_BYTES);
-	uint32_t crcs[CHUNK_BLOCKS];
-	size_t got = 0;
-
-	while (got < DIRTY_CHUNK_BYTES) {
-		ssize_t n = pread(fd, buf + got, DIRTY_CHUNK_BYTES - got, (off_t)((uint64_t)chunk * DIRTY_CHUNK_BYTES + got));
-
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		got += (size_t)n;
-	}
-	memset(buf + got, 0, DIRTY_CHUNK_BYTES - got);
-	for (unsigned i = 0; i < CHUNK_BLOCKS; i++)
-		crcs[i] = crc32c(0, buf + i * BLOCK, BLOCK);
-	chunk_put(d, key, chunk, crcs, CHUNK_BLOCKS);
-	return 0;
-}
-
-int chunk_rebuild(struct disk *d, const struct wp_objid *id, uint32_t chunk)
-{
-	cleanup_free char *path = object_path(d, id);
-	struct dobj o = { .disk = d, .id = *id };
-	struct stat st;
-	int fd, r;
-
-	objkey_encode(o.key, id);
-	attr_load(&o);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT) {
-		attr_remove(d, o.key, MAX(o.size, ((uint64_t)chunk + 1) * DIRTY_CHUNK_BYTES));
-		return 0;
-	}
-	if (fd < 0 || fstat(fd, &st) < 0) {
-		r = -errno;
-		if (fd >= 0)
-			close(fd);
-		return r;
-	}
-	r = rebuild_crcs(d, fd, o.key, chunk);
-	close(fd);
-	if (r < 0) {
-		log_err("osd", "object %s: chunk %u cannot be read: %s", path, chunk, strerror(-r));
-		return r;
-	}
-	o.size = (uint64_t)st.st_size;
-	o.mtime_ns = MAX(o.mtime_ns, (uint64_t)st.st_mtim.tv_sec * NSEC_PER_SEC + (uint64_t)st.st_mtim.tv_nsec);
-	o.version = MAX(o.version + 1, env_wall_ns(d->dev.env));
-	attr_store(&o);
-	return 0;
 }

@@ -1,602 +1,332 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What changes objects. Order of a write, which dirty.h's invariants rest on:
+ * Writing, and the steps that all changes share. The order, which the dirty list's invariants rest on:
  *
- *	verify the payload -> read and verify the old parts of partial blocks -> dirty list -> data -> checksums, attributes
+ *	verify the payload -> read and verify the old contents of partial blocks -> dirty list -> (stable: the list is durable) -> data
+ *	-> checksums, attributes -> (stable: the name is durable)
  */
-#include "osd/disk_priv.h"
-
-#include <fcntl.h>
-#include <limits.h>
-#include <linux/falloc.h>
-
-#include "base/crc.h"
 #include "base/log.h"
+#include "osd/common.h"
+#include "osd/disk_priv.h"
 #include "proto/status.h"
 
-#define EDGES 2
+/* ---- edges: partial blocks whose other bytes stay ---------------------------------------------------------------------------------- */
 
-struct change {
-	struct dobj *obj;
-	struct osd_io *up;
-	struct env_io io;
-	struct dirty_wait wait;
-	uint64_t epoch;
-	bool held;
-	uint64_t begin, end;       /* bytes that change */
-	uint32_t *crcs;            /* new ones of the blocks in [begin, end) */
-	uint64_t edge_at[EDGES];   /* block-aligned offsets of partial blocks */
-	unsigned edges, edge;
-	uint8_t edge_block[EDGES][4096];
-	struct iovec edge_iov;
-	struct iovec *iov;
-	int err;
-	uint64_t old_size;
-};
+static void next_edge(struct dop *op);
 
-static void change_end(struct change *c, int err)
+static void run_next(struct dop *op)
 {
-	struct dobj *o = c->obj;
-	struct osd_io *up = c->up;
+	void (*next)(struct dop *op) = op->next;
 
-	if (c->held)
-		dirty_release(o->disk->dirty, c->epoch);
-	free(c->crcs);
-	free(c->iov);
-	free(c);
-	dop_finish(o, up, err);
+	op->next = NULL;
+	next(op);
 }
-
-static struct change *change_new(struct dobj *o, struct osd_io *io)
-{
-	struct change *c = xmalloc(sizeof(*c));
-
-	memset(c, 0, offsetof(struct change, edge_block));
-	c->iov = NULL;
-	c->err = 0;
-	c->obj = o;
-	c->up = io;
-	c->old_size = o->size;
-	return c;
-}
-
-static uint64_t block_count(uint64_t begin, uint64_t end) { return end > begin ? (end - 1) / BLOCK - begin / BLOCK + 1 : 0; }
-
-/* ---- edges: partial blocks whose other bytes stay ------------------------------------------------------ */
-
-static void read_edge(struct change *c);
-static void edges_ready(struct change *c);
 
 /* The old block must match before it is blessed with a new checksum. */
-static int verify_edge(struct change *c)
-{
-	uint32_t crc;
-	int r = crc_load(c->obj->disk, c->obj->key, c->edge_at[c->edge] / BLOCK, 1, &crc);
-
-	if (r < 0)
-		return r;
-	if (crc32c(0, c->edge_block[c->edge], BLOCK) == crc)
-		return 0;
-	log_err("osd", "object of fid 0x%llx:0x%x: the block at offset %llu does not match its checksum",
-		(unsigned long long)c->obj->id.fid.seq, c->obj->id.fid.oid, (unsigned long long)c->edge_at[c->edge]);
-	return -WEFT_ECORRUPT;
-}
-
 static void edge_read(struct env_io *io)
 {
-	struct change *c = io->arg;
-	int r = io->result < 0 ? (int)io->result : 0;
+	struct dop *op = io->arg;
+	uint8_t *block = op->edge_block[op->edge];
 
-	if (!r) {
-		memset(c->edge_block[c->edge] + io->result, 0, BLOCK - (size_t)io->result);
-		r = verify_edge(c);
-	}
-	if (r < 0) {
-		change_end(c, r);
+	if (io->result < 0) {
+		dop_end(op, (int)io->result);
 		return;
 	}
-	c->edge++;
-	read_edge(c);
+	memset(block + io->result, 0, BLOCK - (size_t)io->result);
+	if (crc32c(0, block, BLOCK) != op->edge_crc[op->edge]) {
+		osd_log_corrupt(&op->obj->id, op->edge_at[op->edge]);
+		dop_end(op, -WEFT_ECORRUPT);
+		return;
+	}
+	op->edge++;
+	next_edge(op);
 }
 
-static void read_edge(struct change *c)
+static void next_edge(struct dop *op)
 {
-	struct dobj *o = c->obj;
+	struct dobj *o = op->obj;
 
-	/* Behind the old end there is nothing but zeros. */
-	while (c->edge < c->edges && (!o->exists || c->edge_at[c->edge] >= c->old_size)) {
-		memset(c->edge_block[c->edge], 0, BLOCK);
-		c->edge++;
+	for (; op->edge < op->edges; op->edge++) {
+		unsigned e = op->edge;
+		int r = dcrc_load(o->disk, o->key, &o->attr, op->edge_at[e] / BLOCK, 1, &op->edge_crc[e]);
+
+		if (r < 0) {
+			dop_end(op, r);
+			return;
+		}
+		/* Zeros need not be read. Should they have rotted, the block's new checksum does not match what is there. */
+		if (o->exists && op->edge_crc[e] != zero_block_crc())
+			break;
+		memset(op->edge_block[e], 0, BLOCK);
 	}
-	if (c->edge == c->edges) {
-		edges_ready(c);
+	if (op->edge == op->edges) {
+		run_next(op);
 		return;
 	}
-	c->edge_iov = (struct iovec){ c->edge_block[c->edge], BLOCK };
-	c->io = (struct env_io){ .op = ENV_IO_READ,
-				 .file = o->file,
-				 .iov = &c->edge_iov,
-				 .iov_n = 1,
-				 .offset = c->edge_at[c->edge],
-				 .done = edge_read,
-				 .arg = c };
-	env_file_io(o->disk->dev.env, &c->io);
+	op->user_iov[0] = (struct iovec){ op->edge_block[op->edge], BLOCK };
+	op->io = (struct env_io){ .op = ENV_IO_READ, .file = o->file, .iov = op->user_iov, .iov_n = 1, .offset = op->edge_at[op->edge],
+				  .done = edge_read, .arg = op };
+	env_file_io(o->disk->dev.env, &op->io);
 }
 
-static void find_edges(struct change *c)
+void dop_edges(struct dop *op, void (*next)(struct dop *op))
 {
-	uint64_t first = round_down_pow2(c->begin, BLOCK), last = round_down_pow2(c->end, BLOCK);
-
-	if (c->begin == c->end)
-		return;
-	if (c->begin % BLOCK || (first == last && c->end % BLOCK))
-		c->edge_at[c->edges++] = first;
-	if (c->end % BLOCK && last != first)
-		c->edge_at[c->edges++] = last;
+	op->next = next;
+	next_edge(op);
 }
 
-/* ---- the steps of a change ----------------------------------------------------------------------------- */
-
-static void do_data(struct change *c);
+/* ---- dirty list --------------------------------------------------------------------------------------------------------------------------- */
 
 static void marked(void *arg, int err)
 {
-	struct change *c = arg;
+	struct dop *op = arg;
 
-	if (err)
-		change_end(c, err);
+	if (err < 0)
+		dop_end(op, err);
 	else
-		do_data(c);
+		run_next(op);
 }
 
-/* Which chunks: those of the edges are inside of the range. A range beyond all that exists has no checksums to lose. */
-static void edges_ready(struct change *c)
+void dop_mark(struct dop *op, uint64_t begin, uint64_t end, void (*next)(struct dop *op))
 {
-	struct disk *d = c->obj->disk;
-	uint64_t end = c->end;
-	int r;
+	struct disk *d = op->obj->disk;
+	uint64_t last = (MAX(end, begin + 1) - 1) / DIRTY_CHUNK_BYTES;
+	struct dirty_record r = { .obj = op->obj->id, .first = (uint32_t)(begin / DIRTY_CHUNK_BYTES), .last = (uint32_t)last };
 
-	if (c->up->op == OSD_ALLOC)
-		end = MIN(end, MAX(round_up_pow2(c->old_size, BLOCK), c->begin + 1));
-	if ((end - 1) / DIRTY_CHUNK_BYTES > UINT32_MAX) {
-		change_end(c, -EFBIG);
+	if (last >= CHUNKS_MAX) {
+		dop_end(op, -EFBIG);
 		return;
 	}
-	r = dobj_open(c->obj, c->up->op != OSD_DESTROY);
-	if (r < 0) {
-		change_end(c, r);
-		return;
-	}
-	c->epoch = dirty_hold(d->dirty);
-	c->held = true;
-	c->wait = (struct dirty_wait){ .done = marked, .arg = c };
-	if (dirty_mark(d->dirty, &c->obj->id, (uint32_t)(c->begin / DIRTY_CHUNK_BYTES),
-		       (uint32_t)((end - 1) / DIRTY_CHUNK_BYTES), &c->wait))
-		do_data(c);
+	r.destroyed = op->up->op == OSD_DESTROY;
+	op->next = next;
+	op->epoch = dirty_hold(d->dirty);
+	op->wait = (struct dirty_wait){ .done = marked, .arg = op };
+	if (dirty_mark(d->dirty, &op->obj->marks, &r, &op->wait))
+		run_next(op);
 }
 
-static void finish_write(struct change *c)
-{
-	struct dobj *o = c->obj;
+/* ---- a change that failed half-way ------------------------------------------------------------------------------------------------------- */
 
-	crc_store(o->disk, o->key, c->begin / BLOCK, block_count(c->begin, c->end), c->crcs);
-	o->size = MAX(o->size, c->end);
-	dobj_touch(o);
-	change_end(c, 0);
-}
+#define REPAIR_BYTES MIB(1)
 
-static void written(struct env_io *io)
+static void repair_piece(struct dop *op);
+
+static void repair_read(struct env_io *io)
 {
-	struct change *c = io->arg;
+	struct dop *op = io->arg;
+	struct dobj *o = op->obj;
+	uint64_t len = MIN(op->end - op->begin, REPAIR_BYTES);
 
 	if (io->result >= 0) {
-		finish_write(c);
-		return;
-	}
-	/* Parts may have been written: their checksums are made anew from what is there when the target opens; until then they are
-	 * errors. A full disk writes nothing of a block that had room before. */
-	log_err("osd", "object of fid 0x%llx:0x%x: writing: %s", (unsigned long long)c->obj->id.fid.seq, c->obj->id.fid.oid,
-		strerror((int)-io->result));
-	change_end(c, (int)io->result);
-}
+		memset(op->repair + io->result, 0, len - (uint64_t)io->result);
+		for (uint64_t at = 0; at < len; at += BLOCK) {
+			uint32_t crc = crc32c(0, op->repair + at, BLOCK);
 
-static void do_write(struct change *c)
-{
-	struct osd_io *up = c->up;
-
-	c->iov = malloc(sizeof(*c->iov) * (size_t)MAX(up->iov_n, 1));
-	if (!c->iov) {
-		change_end(c, -ENOMEM);
-		return;
-	}
-	memcpy(c->iov, up->iov, sizeof(*c->iov) * (size_t)up->iov_n);
-	c->io = (struct env_io){ .op = ENV_IO_WRITE,
-				 .flags = up->stable ? ENV_IO_DSYNC : 0,
-				 .file = c->obj->file,
-				 .iov = c->iov,
-				 .iov_n = up->iov_n,
-				 .offset = up->offset,
-				 .done = written,
-				 .arg = c };
-	env_file_io(c->obj->disk->dev.env, &c->io);
-}
-
-/* ---- write --------------------------------------------------------------------------------------------- */
-
-struct walk {
-	const struct iovec *iov;
-	size_t pos;
-};
-
-/* The checksum of the next len bytes, which are also copied if to is given. */
-static uint32_t walk(struct walk *w, uint64_t len, uint8_t *to)
-{
-	uint32_t crc = 0;
-
-	while (len) {
-		size_t n = MIN(len, w->iov->iov_len - w->pos);
-		const uint8_t *from = (const uint8_t *)w->iov->iov_base + w->pos;
-
-		crc = crc32c(crc, from, n);
-		if (to) {
-			memcpy(to, from, n);
-			to += n;
-		}
-		len -= n;
-		w->pos += n;
-		if (w->pos == w->iov->iov_len) {
-			w->iov++;
-			w->pos = 0;
+			dcrc_store(o->disk, o->key, &o->attr, (op->begin + at) / BLOCK, 1, &crc);
 		}
 	}
-	return crc;
+	op->begin += len;
+	repair_piece(op);
 }
 
-/* What is delivered matches what was computed in the client's memory; whole blocks' checksums are kept as they are. */
-static int verify_payload(struct change *c)
+static void repair_piece(struct dop *op)
 {
-	struct osd_io *up = c->up;
-	struct walk w = { up->iov, 0 };
-	unsigned i = 0;
+	uint64_t len = MIN(op->end - op->begin, REPAIR_BYTES);
 
-	for (uint64_t at = c->begin; at < c->end; i++) {
-		uint64_t n = MIN(c->end, round_down_pow2(at, BLOCK) + BLOCK) - at;
+	if (op->begin >= op->end || !op->repair) {
+		free(op->repair);
+		dobj_changed(op->obj, op->old_size);
+		dop_end(op, op->err);
+		return;
+	}
+	op->user_iov[0] = (struct iovec){ op->repair, len };
+	op->io = (struct env_io){ .op = ENV_IO_READ, .file = op->obj->file, .iov = op->user_iov, .iov_n = 1, .offset = op->begin,
+				  .done = repair_read, .arg = op };
+	env_file_io(op->obj->disk->dev.env, &op->io);
+}
 
-		if (walk(&w, n, NULL) != up->crcs[i])
+static void unmake(struct dobj *o)
+{
+	cleanup_free char *path = dobj_path(o->disk, &o->id);
+	struct env *env = o->disk->dev.env;
+
+	env->ops->file_close(env, o->file);
+	o->file = NULL;
+	o->exists = false;
+	(void)env->ops->path_unlink(env, path);
+}
+
+/*
+ * Of the blocks that were to be written some are new, some old, some torn. None was acknowledged, so any of that is right, but it must
+ * be readable.
+ */
+void dop_repair(struct dop *op, int err)
+{
+	struct dobj *o = op->obj;
+	struct env *env = o->disk->dev.env;
+
+	log_err("osd", "object 0x%llx:0x%x:%u.%u.%u: writing: %s", (unsigned long long)o->id.fid.seq, o->id.fid.oid, o->id.fid.ver,
+		o->id.component, o->id.stripe, strerror(-err));
+	op->err = err;
+	if (op->fresh) {
+		unmake(o);
+		dop_end(op, err);
+		return;
+	}
+	if (op->extends)
+		(void)env->ops->file_truncate(env, o->file, op->old_size);
+	op->end = MIN(op->end, round_up_pow2(op->old_size, BLOCK));
+	op->repair = malloc(REPAIR_BYTES);
+	repair_piece(op);
+}
+
+/* ---- write ------------------------------------------------------------------------------------------------------------------------------------ */
+
+static void write_end(struct dop *op) { dop_end(op, 0); }
+
+static void store_crcs(struct dop *op)
+{
+	struct osd_io *up = op->up;
+	struct dobj *o = op->obj;
+	uint64_t first = up->offset / BLOCK, n = blocks_touched(up->offset, up->offset + up->length), skip = 0;
+
+	/* Whole blocks keep the checksums that they came with. */
+	if (op->edges && op->edge_at[0] == first * BLOCK)
+		skip = 1;
+	if (op->edges && op->edge_at[op->edges - 1] == (first + n - 1) * BLOCK && n > skip)
+		n--;
+	if (n > skip)
+		dcrc_store(o->disk, o->key, &o->attr, first + skip, n - skip, up->crcs + skip);
+	for (unsigned e = 0; e < op->edges; e++)
+		dcrc_store(o->disk, o->key, &o->attr, op->edge_at[e] / BLOCK, 1, &op->edge_crc[e]);
+}
+
+static void data_written(struct env_io *io)
+{
+	struct dop *op = io->arg;
+	struct osd_io *up = op->up;
+	struct dobj *o = op->obj;
+
+	if (io->result < 0) {
+		dop_repair(op, (int)io->result);
+		return;
+	}
+	store_crcs(op);
+	dobj_changed(o, MAX(o->attr.size, up->offset + up->length));
+	if (up->stable)
+		dop_name(op, write_end);
+	else
+		dop_end(op, 0);
+}
+
+static void write_data(struct dop *op)
+{
+	struct osd_io *up = op->up;
+	struct dobj *o = op->obj;
+	int n = up->iov_n;
+
+	op->iov = n <= IOV_INLINE ? op->iov_inline : malloc(sizeof(*op->iov) * (size_t)n);
+	if (!op->iov) {
+		dop_end(op, -ENOMEM);
+		return;
+	}
+	memcpy(op->iov, up->iov, sizeof(*op->iov) * (size_t)n);
+	op->io = (struct env_io){ .op = ENV_IO_WRITE, .flags = up->stable ? ENV_IO_DSYNC : 0, .file = o->file, .iov = op->iov, .iov_n = n,
+				  .offset = up->offset, .done = data_written, .arg = op };
+	env_file_io(o->disk->dev.env, &op->io);
+}
+
+/* The list knows: from here on the file may change. */
+static void write_marked(struct dop *op)
+{
+	struct dobj *o = op->obj;
+	int r;
+
+	op->fresh = !o->exists;
+	r = dobj_open(o, true);
+	if (r < 0) {
+		dop_end(op, r);
+		return;
+	}
+	op->next = write_data;
+	op->wait = (struct dirty_wait){ .done = marked, .arg = op };
+	if (!op->up->stable || dirty_sync(o->disk->dirty, &o->marks, &op->wait))
+		run_next(op);
+}
+
+/* With the old contents at hand: checksums of the partial blocks as they will be. */
+static void merge_edges(struct dop *op)
+{
+	struct osd_io *up = op->up;
+	uint64_t end = up->offset + up->length;
+
+	for (unsigned e = 0; e < op->edges; e++) {
+		uint64_t block = op->edge_at[e], from = MAX(block, up->offset), to = MIN(block + BLOCK, end);
+		struct iovwalk w = { up->iov, up->iov_n, 0 };
+
+		iovwalk_skip(&w, from - up->offset);
+		iovwalk_to(&w, op->edge_block[e] + (from - block), to - from);
+		op->edge_crc[e] = crc32c(0, op->edge_block[e], BLOCK);
+	}
+	dop_mark(op, up->offset, end, write_marked);
+}
+
+/* What came matches what was computed in the client's memory. */
+static int verify_payload(const struct osd_io *up)
+{
+	uint64_t end = up->offset + up->length, n;
+	struct iovwalk w = { up->iov, up->iov_n, 0 };
+
+	for (uint64_t at = up->offset, i = 0; at < end; at += n, i++) {
+		n = in_block(at, end);
+		if (iovwalk_crc(&w, 0, n) != up->crcs[i])
 			return -WEFT_EBADCRC;
-		c->crcs[i] = up->crcs[i];
-		at += n;
 	}
 	return 0;
 }
 
-/* With the old blocks at hand: checksums of the partial ones as they will be. */
-static void merge_edges(struct change *c)
+int dop_find_edges(struct dop *op, uint64_t begin, uint64_t end)
 {
-	struct osd_io *up = c->up;
+	uint64_t first = round_down_pow2(begin, BLOCK), last = round_down_pow2(end - 1, BLOCK);
+	int r = 0;
 
-	for (unsigned e = 0; e < c->edges; e++) {
-		uint64_t block = c->edge_at[e], from = MAX(block, c->begin), to = MIN(block + BLOCK, c->end),
-			 skip = from - c->begin;
-		struct walk w = { up->iov, 0 };
-
-		while (skip >= w.iov->iov_len) {
-			skip -= w.iov->iov_len;
-			w.iov++;
-		}
-		w.pos = skip;
-		(void)walk(&w, to - from, c->edge_block[e] + (from - block));
-		c->crcs[block / BLOCK - c->begin / BLOCK] = crc32c(0, c->edge_block[e], BLOCK);
-	}
+	if (begin != first || (first == last && end % BLOCK))
+		r = dop_edge(op, first);
+	if (!r && first != last && end % BLOCK)
+		r = dop_edge(op, last);
+	return r;
 }
 
-void disk_write(struct dobj *o, struct osd_io *io)
+/* A write into what is allocated already needs no room. */
+static bool has_room(struct dop *op)
 {
-	struct change *c = change_new(o, io);
+	const struct dattr *a = &op->obj->attr;
+
+	return (!op->extends && a->blocks * 512 >= a->size) || disk_has_room(op->obj->disk, op->up->length);
+}
+
+void dop_write(struct dop *op)
+{
+	struct osd_io *up = op->up;
 	int r;
 
-	c->begin = io->offset;
-	c->end = io->offset + io->length;
-	if (!io->length || c->end < c->begin || c->end > INT64_MAX) {
-		change_end(c, io->length ? -EFBIG : 0);
+	if (!up->length) {
+		dop_end(op, 0);
 		return;
 	}
-	c->crcs = malloc(block_count(c->begin, c->end) * sizeof(*c->crcs));
-	r = c->crcs ? verify_payload(c) : -ENOMEM;
-	if (!r) {
-		r = dobj_open(o, false);
-		r = r == -ENOENT ? 0 : r;
+	r = verify_payload(up);
+	if (!r && !has_room(op))
+		r = -ENOSPC;
+	if (!r && op->obj->exists) {
+		r = dobj_open(op->obj, false);
+		if (r == -ENOENT)
+			r = 0;
+		op->old_size = op->obj->attr.size;
 	}
-	if (r < 0) {
-		change_end(c, r);
-		return;
-	}
-	c->old_size = o->size;
-	find_edges(c);
-	read_edge(c);
-}
-
-/* ---- allocate, punch, zero ----------------------------------------------------------------------------- */
-
-static bool zeroes(const struct osd_io *io)
-{
-	return io->mode == WP_ALLOC_MODE_PUNCH || io->mode == WP_ALLOC_MODE_ZERO || io->mode == WP_ALLOC_MODE_ZERO_KEEP;
-}
-
-static void zero_edges(struct change *c)
-{
-	struct dobj *o = c->obj;
-
-	for (unsigned e = 0; e < c->edges; e++) {
-		uint64_t block = c->edge_at[e], from = MAX(block, c->begin), to = MIN(block + BLOCK, c->end);
-		uint32_t crc;
-
-		memset(c->edge_block[e] + (from - block), 0, to - from);
-		crc = crc32c(0, c->edge_block[e], BLOCK);
-		crc_store(o->disk, o->key, block / BLOCK, 1, &crc);
-	}
-}
-
-/* Whole blocks of the range that had checksums get those of zeros. */
-static void zero_whole(struct change *c)
-{
-	struct dobj *o = c->obj;
-	uint64_t first = (c->begin + BLOCK - 1) / BLOCK, end = c->end / BLOCK, had = (c->old_size + BLOCK - 1) / BLOCK;
-	uint32_t zeros[CHUNK_BLOCKS];
-
-	for (unsigned i = 0; i < CHUNK_BLOCKS; i++)
-		zeros[i] = zero_block_crc();
-	if (end >= had) {
-		if (first < had)
-			crc_cut(o->disk, o->key, first, c->old_size);
-		return;
-	}
-	for (uint64_t b = first; b < end; b += MIN(CHUNK_BLOCKS, end - b))
-		crc_store(o->disk, o->key, b, MIN(CHUNK_BLOCKS, end - b), zeros);
-}
-
-static void allocated(struct env_io *io)
-{
-	struct change *c = io->arg;
-	struct dobj *o = c->obj;
-	struct osd_io *up = c->up;
-
-	if (io->result < 0) {
-		change_end(c, (int)io->result);
-		return;
-	}
-	if (zeroes(up)) {
-		zero_edges(c);
-		zero_whole(c);
-	}
-	if (up->mode == WP_ALLOC_MODE_ALLOCATE || up->mode == WP_ALLOC_MODE_ZERO)
-		o->size = MAX(o->size, c->end);
-	dobj_touch(o);
-	change_end(c, 0);
-}
-
-static int falloc_mode(uint8_t mode)
-{
-	switch (mode) {
-	case WP_ALLOC_MODE_KEEP_SIZE:
-		return FALLOC_FL_KEEP_SIZE;
-	case WP_ALLOC_MODE_PUNCH:
-		return FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-	case WP_ALLOC_MODE_ZERO:
-		return FALLOC_FL_ZERO_RANGE;
-	case WP_ALLOC_MODE_ZERO_KEEP:
-		return FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
-	default:
-		return 0;
-	}
-}
-
-static void do_alloc(struct change *c)
-{
-	c->io = (struct env_io){ .op = ENV_IO_FALLOCATE,
-				 .file = c->obj->file,
-				 .mode = falloc_mode(c->up->mode),
-				 .offset = c->begin,
-				 .length = c->end - c->begin,
-				 .done = allocated,
-				 .arg = c };
-	env_file_io(c->obj->disk->dev.env, &c->io);
-}
-
-static void start_alloc(struct change *c)
-{
-	struct dobj *o = c->obj;
-	struct osd_io *io = c->up;
-
-	c->begin = io->offset;
-	c->end = io->offset + io->length;
-	if (!io->length || c->end < c->begin || c->end > INT64_MAX) {
-		change_end(c, io->length ? -EFBIG : -EINVAL);
-		return;
-	}
-	if (io->mode == WP_ALLOC_MODE_PUNCH && !o->exists) {
-		change_end(c, 0);
-		return;
-	}
-	if (zeroes(io))
-		find_edges(c);
-	read_edge(c);
-}
-
-/* ---- truncate, destroy --------------------------------------------------------------------------------- */
-
-static void do_truncate(struct change *c)
-{
-	struct dobj *o = c->obj;
-	struct osd_io *up = c->up;
-	int r = o->disk->dev.env->ops->file_truncate(o->disk->dev.env, o->file, up->length);
-
-	if (r < 0) {
-		change_end(c, r);
-		return;
-	}
-	if (up->length < c->old_size) {
-		crc_cut(o->disk, o->key, (up->length + BLOCK - 1) / BLOCK, c->old_size);
-		if (c->edges) {
-			uint32_t crc;
-
-			memset(c->edge_block[0] + up->length % BLOCK, 0, BLOCK - up->length % BLOCK);
-			crc = crc32c(0, c->edge_block[0], BLOCK);
-			crc_store(o->disk, o->key, up->length / BLOCK, 1, &crc);
-		}
-	}
-	o->size = up->length;
-	dobj_touch(o);
-	change_end(c, 0);
-}
-
-static void start_truncate(struct change *c)
-{
-	struct dobj *o = c->obj;
-	uint64_t size = c->up->length;
-
-	if (size > INT64_MAX || (!o->exists && !size)) {
-		change_end(c, size ? -EFBIG : 0);
-		return;
-	}
-	c->begin = MIN(size, c->old_size);
-	c->end = c->begin + 1;
-	if (size < c->old_size && size % BLOCK)
-		c->edge_at[c->edges++] = round_down_pow2(size, BLOCK);
-	read_edge(c);
-}
-
-static void do_destroy(struct change *c)
-{
-	struct dobj *o = c->obj;
-	struct env *env = o->disk->dev.env;
-	cleanup_free char *path = object_path(o->disk, &o->id);
-	uint64_t version = o->version;
-	int r;
-
-	if (!o->exists) {
-		change_end(c, 0);
-		return;
-	}
-	attr_remove(o->disk, o->key, o->size);
-	env->ops->file_close(env, o->file);
-	o->file = NULL;
-	o->exists = o->fresh = false;
-	o->size = o->mtime_ns = 0;
-	o->version = version; /* another object of this name begins above it */
-	r = env->ops->path_unlink(env, path);
-	change_end(c, r == -ENOENT ? 0 : r);
-}
-
-static void do_data(struct change *c)
-{
-	switch (c->up->op) {
-	case OSD_WRITE:
-		merge_edges(c);
-		do_write(c);
-		break;
-	case OSD_ALLOC:
-		do_alloc(c);
-		break;
-	default:
-		do_truncate(c);
-	}
-}
-
-void disk_change(struct dobj *o, struct osd_io *io)
-{
-	struct change *c = change_new(o, io);
-	int r = dobj_open(o, false);
-
-	if (r < 0 && r != -ENOENT) {
-		change_end(c, r);
-		return;
-	}
-	c->old_size = o->size;
-	if (io->op == OSD_ALLOC)
-		start_alloc(c);
-	else if (io->op == OSD_TRUNCATE)
-		start_truncate(c);
+	if (!r)
+		r = dop_find_edges(op, up->offset, up->offset + up->length);
+	if (r < 0)
+		dop_end(op, r);
 	else
-		do_destroy(c);
-}
-
-/* ---- sync ---------------------------------------------------------------------------------------------- */
-
-/* Data and dirty list at the same time, then, once for a new object, its folder. */
-struct osync {
-	struct dobj *obj;
-	struct osd_io *up;
-	struct env_io io;
-	struct env_work work;
-	struct dirty_wait wait;
-	char *folder;
-	unsigned pending;
-	int err, folder_err;
-};
-
-static void osync_part(struct osync *s, int err)
-{
-	struct dobj *o = s->obj;
-	struct osd_io *up = s->up;
-
-	if (err && !s->err)
-		s->err = err;
-	if (--s->pending)
-		return;
-	err = s->err;
-	if (!err)
-		o->fresh = false;
-	free(s->folder);
-	free(s);
-	dop_finish(o, up, err);
-}
-
-static void data_synced(struct env_io *io) { osync_part(io->arg, io->result < 0 ? (int)io->result : 0); }
-static void list_synced(void *arg, int err) { osync_part(arg, err); }
-
-/* On a helper thread: the folder, and those that may have been made with it. */
-static void sync_folders(void *arg)
-{
-	struct osync *s = arg;
-	struct env *env = s->obj->disk->dev.env;
-
-	for (unsigned level = 0; level < 3 && !s->folder_err; level++) {
-		*strrchr(s->folder, '/') = '\0';
-		s->folder_err = env->ops->dir_sync(env, s->folder);
-	}
-}
-
-static void folders_synced(void *arg)
-{
-	struct osync *s = arg;
-
-	osync_part(s, s->folder_err);
-}
-
-void disk_osync(struct dobj *o, struct osd_io *io)
-{
-	struct osync *s;
-	int r = dobj_open(o, false);
-
-	if (r < 0) {
-		dop_finish(o, io, r == -ENOENT ? 0 : r);
-		return;
-	}
-	s = NEW(struct osync);
-	s->obj = o;
-	s->up = io;
-	s->pending = 1;
-	s->io = (struct env_io){ .op = ENV_IO_FDATASYNC, .file = o->file, .done = data_synced, .arg = s };
-	s->wait = (struct dirty_wait){ .done = list_synced, .arg = s };
-	s->pending++;
-	env_file_io(o->disk->dev.env, &s->io);
-	if (o->fresh) {
-		s->pending++;
-		s->folder = object_path(o->disk, &o->id);
-		s->work = (struct env_work){ .run = sync_folders, .done = folders_synced, .arg = s };
-		env_work(o->disk->dev.env, &s->work);
-	}
-	if (dirty_sync(o->disk->dirty, &s->wait))
-		osync_part(s, 0);
+		dop_edges(op, merge_edges);
 }

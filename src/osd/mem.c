@@ -1,24 +1,32 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* The engine that keeps everything in memory. Everything is as durable as it gets at once; commit callbacks run in order. */
+/*
+ * The engine that keeps everything in memory. Everything is as durable as it gets at once; commit callbacks run in order, those of a
+ * journal's transactions when they are stable.
+ */
 #include <unistd.h>
 
 #include "osd/backends.h"
+#include "osd/common.h"
+#include "osd/iovwalk.h"
+#include "osd/kick.h"
 #include "osd/memobj.h"
 #include "osd/objkey.h"
 #include "osd/omap.h"
 #include "proto/status.h"
 
 #define MEM_MAGIC 0x6d656d64u
-#define INODE_BYTES 256 /* what an object costs besides its blocks */
+#define INODE_BYTES 256u /* what an object costs besides its blocks */
+#define BLOCK_BYTES (BLOCK + 16)
 
 struct mem {
 	struct osd_dev dev;
 	uint32_t magic;
 	struct omap index, objects; /* objects: name -> pointer */
-	uint64_t capacity, data_blocks, verifier, applied, stable;
-	struct list commits; /* of struct commit, in order */
-	struct env_task commit_task;
-	bool commit_queued;
+	uint64_t capacity, data_blocks, verifier, applied, stable, last_seq;
+	uint64_t version;           /* the newest of any object: every change gets a higher one */
+	struct list commits;        /* of struct commit, in order */
+	struct kick *commit_kick;
+	struct osd_rot rot;
 	env_fn *applied_fn;
 	void *applied_arg;
 };
@@ -38,26 +46,19 @@ static struct mem *mem_of(struct osd_dev *dev)
 	return m;
 }
 
-/* ---- device -------------------------------------------------------------------------------------------- */
-
-static uint64_t default_capacity(void)
-{
-	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-
-	return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size / 2 : GIB(1);
-}
+/* ---- commits ---------------------------------------------------------------------------------------------------------------------- */
 
 static void run_commits(void *arg)
 {
 	struct mem *m = arg;
 	struct list done;
-	struct commit *c, *tmp;
+	struct commit *c;
 	uint64_t applied = m->applied;
 
 	OBJ_CHECK(m, MEM_MAGIC);
-	m->commit_queued = false;
 	list_init(&done);
-	list_each_safe (c, tmp, &m->commits, node) {
+	while (!list_empty(&m->commits)) {
+		c = list_first(&m->commits, struct commit, node);
 		if (c->seq > m->stable)
 			break;
 		list_del(&c->node);
@@ -73,12 +74,64 @@ static void run_commits(void *arg)
 		m->applied_fn(m->applied_arg);
 }
 
-static void queue_commits(struct mem *m)
+/* After all that was submitted with a seq <= this one. */
+static void add_commit(struct mem *m, uint64_t seq, osd_commit_fn *fn, void *arg)
 {
-	if (m->commit_queued)
+	struct commit *last = list_empty(&m->commits) ? NULL : list_last(&m->commits, struct commit, node), *c;
+
+	if (!fn && last && !last->fn && last->seq <= seq) { /* nobody to tell: one note for all */
+		last->seq = seq;
 		return;
-	m->commit_queued = true;
-	env_post(m->dev.env, &m->commit_task);
+	}
+	if (!fn && !last && seq <= m->applied)
+		return;
+	c = NEW(struct commit);
+	*c = (struct commit){ .fn = fn, .arg = arg, .seq = seq };
+	list_append(&m->commits, &c->node);
+	if (list_first(&m->commits, struct commit, node)->seq <= m->stable)
+		kick(m->commit_kick);
+}
+
+/* Everything stable is durable already: behind those that may go now, before those that wait for a journal. */
+static void mem_sync(struct osd_dev *dev, osd_commit_fn *fn, void *arg)
+{
+	struct mem *m = mem_of(dev);
+	struct commit *c = NEW(struct commit), *p;
+
+	*c = (struct commit){ .fn = fn, .arg = arg };
+	list_each (p, &m->commits, node)
+		if (p->seq > m->stable)
+			break;
+	list_insert(&c->node, p->node.prev, &p->node);
+	kick(m->commit_kick);
+}
+
+static void mem_stable(struct osd_dev *dev, uint64_t seq)
+{
+	struct mem *m = mem_of(dev);
+
+	m->stable = MAX(m->stable, seq);
+	if (!list_empty(&m->commits))
+		kick(m->commit_kick);
+}
+
+static uint64_t mem_applied(struct osd_dev *dev) { return mem_of(dev)->applied; }
+
+static void mem_on_applied(struct osd_dev *dev, env_fn *fn, void *arg)
+{
+	struct mem *m = mem_of(dev);
+
+	m->applied_fn = fn;
+	m->applied_arg = arg;
+}
+
+/* ---- device -------------------------------------------------------------------------------------------------------------------------- */
+
+static uint64_t default_capacity(void)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+
+	return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size / 2 : GIB(1);
 }
 
 static int mem_format(const struct osd_params *params) { return 0; }
@@ -94,38 +147,41 @@ static int mem_open(const struct osd_params *params, struct osd_dev **ret)
 	list_init(&m->commits);
 	m->capacity = params->capacity ? params->capacity : default_capacity();
 	m->verifier = env_random_u64(params->env) | 1;
-	m->commit_task = (struct env_task){ .fn = run_commits, .arg = m };
+	m->version = env_wall_ns(params->env);
+	m->commit_kick = kick_new(params->env, run_commits, m);
 	*ret = &m->dev;
 	return 0;
 }
 
-static struct memobj *obj_of_node(const struct omap_node *n)
+static struct memobj *obj_of_entry(const struct omap_entry *e)
 {
 	struct memobj *o;
 
-	memcpy(&o, n->value, sizeof(o));
+	memcpy(&o, omap_value(e), sizeof(o));
 	return o;
 }
 
 static void mem_close(struct osd_dev *dev)
 {
 	struct mem *m = mem_of(dev);
+	struct omap_pos pos;
 	struct commit *c;
 
-	for (struct omap_node *n = m->objects.head[0]; n; n = omap_next(n))
-		memobj_free(obj_of_node(n));
+	run_commits(m);
+	kick_free(m->commit_kick);
+	for (const struct omap_entry *e = omap_first(&m->objects, &pos); e; e = omap_next(&pos))
+		memobj_free(obj_of_entry(e));
 	while ((c = list_pop(&m->commits, struct commit, node)))
 		free(c);
 	omap_done(&m->index);
 	omap_done(&m->objects);
-	weft_assert(!m->commit_queued); /* callers close after their commits */
 	OBJ_FINI(m);
 	free(m);
 }
 
 static uint64_t used_bytes(const struct mem *m)
 {
-	return m->data_blocks * WP_BLOCK_SIZE + m->index.bytes + m->objects.count * INODE_BYTES;
+	return m->data_blocks * BLOCK_BYTES + m->index.bytes + m->objects.count * INODE_BYTES;
 }
 
 static void mem_statfs(struct osd_dev *dev, struct osd_space *ret)
@@ -141,131 +197,144 @@ static void mem_statfs(struct osd_dev *dev, struct osd_space *ret)
 
 static uint64_t mem_verifier(struct osd_dev *dev) { return mem_of(dev)->verifier; }
 
-static void mem_sync(struct osd_dev *dev, osd_commit_fn *fn, void *arg)
+/* ---- index --------------------------------------------------------------------------------------------------------------------------------- */
+
+static bool has_room(const struct mem *m, const struct osd_txn *t)
 {
-	struct mem *m = mem_of(dev);
-	struct commit *c = NEW(struct commit);
-
-	*c = (struct commit){ .fn = fn, .arg = arg };
-	/* Behind those that may go now, before those that wait for a journal. */
-	struct commit *p;
-
-	list_each (p, &m->commits, node)
-		if (p->seq > m->stable)
-			break;
-	list_insert(&c->node, p->node.prev, &p->node);
-	queue_commits(m);
-}
-
-/* ---- index --------------------------------------------------------------------------------------------- */
-
-static int mem_txn_submit(struct osd_dev *dev, struct osd_txn *t, uint64_t seq, osd_commit_fn *fn, void *arg)
-{
-	struct mem *m = mem_of(dev);
 	struct osd_slice key, value;
-	struct commit *c;
 	size_t pos = 0;
 
-	if (used_bytes(m) + t->ops.len > m->capacity) {
-		bool grows = false;
+	if (used_bytes(m) + t->ops.len <= m->capacity)
+		return true;
+	while (osd_txn_next(t, &pos, &key, &value))
+		if (value.p)
+			return false;
+	return true; /* deletes are how room is made */
+}
 
-		while (osd_txn_next(t, &pos, &key, &value))
-			grows |= value.p != NULL;
-		if (grows)
-			return -ENOSPC;
-		pos = 0;
-	}
+static void apply(struct mem *m, const struct osd_txn *t)
+{
+	struct osd_slice key, value;
+	size_t pos = 0;
+
 	while (osd_txn_next(t, &pos, &key, &value)) {
 		if (value.p)
 			omap_put(&m->index, key.p, key.len, value.p, value.len);
 		else
 			omap_del(&m->index, key.p, key.len);
 	}
+}
+
+static int mem_txn_submit(struct osd_dev *dev, struct osd_txn *t, uint64_t seq, osd_commit_fn *fn, void *arg)
+{
+	struct mem *m = mem_of(dev);
+
+	weft_assert(seq == OSD_SEQ_NONE || seq >= m->last_seq);
+	if (!has_room(m, t))
+		return -ENOSPC;
+	apply(m, t);
 	osd_txn_done(t);
-	c = NEW(struct commit);
-	*c = (struct commit){ .fn = fn, .arg = arg, .seq = seq };
-	list_append(&m->commits, &c->node);
-	queue_commits(m);
+	m->last_seq = MAX(m->last_seq, seq);
+	add_commit(m, seq, fn, arg);
 	return 0;
-}
-
-static void mem_stable(struct osd_dev *dev, uint64_t seq)
-{
-	struct mem *m = mem_of(dev);
-
-	m->stable = MAX(m->stable, seq);
-	if (!list_empty(&m->commits))
-		queue_commits(m);
-}
-
-static uint64_t mem_applied(struct osd_dev *dev) { return mem_of(dev)->applied; }
-
-static void mem_on_applied(struct osd_dev *dev, env_fn *fn, void *arg)
-{
-	struct mem *m = mem_of(dev);
-
-	m->applied_fn = fn;
-	m->applied_arg = arg;
 }
 
 static int mem_get(struct osd_dev *dev, struct osd_slice key, struct osd_slice *value)
 {
-	struct omap_node *n = omap_find(&mem_of(dev)->index, key.p, key.len);
+	const struct omap_entry *e = omap_find(&mem_of(dev)->index, key.p, key.len);
 
-	if (!n)
+	if (!e)
 		return -ENOENT;
-	*value = osd_slice(n->value, n->value_len);
+	*value = osd_slice(omap_value(e), e->value_len);
 	return 0;
 }
 
 static int mem_next(struct osd_iter *it, struct osd_slice *key, struct osd_slice *value)
 {
-	struct omap_node *n = omap_seek(&mem_of(it->dev)->index, it->key, it->key_len, !it->inclusive);
+	const struct omap_entry *e = omap_seek(&mem_of(it->dev)->index, it->key, it->key_len, !it->inclusive, NULL);
 
-	if (!n)
+	if (!e)
 		return -ENOENT;
-	memcpy(it->key, omap_key(n), n->key_len);
-	it->key_len = n->key_len;
+	memcpy(it->key, e->bytes, e->key_len);
+	it->key_len = e->key_len;
 	it->inclusive = false;
-	*key = osd_slice(omap_key(n), n->key_len);
-	*value = osd_slice(n->value, n->value_len);
+	*key = osd_slice(e->bytes, e->key_len);
+	*value = osd_slice(omap_value(e), e->value_len);
 	return 0;
+}
+
+/* A copy, made when the call comes and handed out when all of it is stable: the helper thread must not see the index change. */
+struct snapshot {
+	struct env *env;
+	struct osd_txn copy;
+	struct env_work work;
+	int (*fn)(void *arg, struct osd_slice key, struct osd_slice value);
+	osd_commit_fn *done;
+	void *arg;
+	int err;
+};
+
+static void snapshot_walk(void *arg)
+{
+	struct snapshot *s = arg;
+	struct osd_slice key, value;
+	size_t pos = 0;
+
+	while (!s->err && osd_txn_next(&s->copy, &pos, &key, &value))
+		s->err = s->fn(s->arg, key, value);
+}
+
+static void snapshot_done(void *arg)
+{
+	struct snapshot *s = arg;
+
+	s->done(s->arg, s->err);
+	osd_txn_done(&s->copy);
+	free(s);
+}
+
+static void snapshot_stable(void *arg, int err)
+{
+	struct snapshot *s = arg;
+
+	s->err = err;
+	s->work = (struct env_work){ .run = snapshot_walk, .done = snapshot_done, .arg = s };
+	env_work(s->env, &s->work);
 }
 
 static void mem_checkpoint(struct osd_dev *dev, int (*fn)(void *arg, struct osd_slice key, struct osd_slice value),
 			   osd_commit_fn *done, void *arg)
 {
 	struct mem *m = mem_of(dev);
+	struct snapshot *s = NEW(struct snapshot);
+	struct omap_pos pos;
 
-	for (struct omap_node *n = m->index.head[0]; n; n = omap_next(n))
-		if (fn(arg, osd_slice(omap_key(n), n->key_len), osd_slice(n->value, n->value_len)))
-			break;
-	mem_sync(dev, done, arg);
+	*s = (struct snapshot){ .env = dev->env, .fn = fn, .done = done, .arg = arg };
+	osd_txn_init(&s->copy);
+	for (const struct omap_entry *e = omap_first(&m->index, &pos); e; e = omap_next(&pos))
+		osd_txn_put(&s->copy, osd_slice(e->bytes, e->key_len), osd_slice(omap_value(e), e->value_len));
+	add_commit(m, m->last_seq, snapshot_stable, s);
 }
 
-/* ---- objects ------------------------------------------------------------------------------------------- */
+/* ---- objects ---------------------------------------------------------------------------------------------------------------------------------- */
 
 static struct memobj *obj_find(struct mem *m, const struct wp_objid *id)
 {
 	uint8_t key[OBJKEY_SIZE];
-	struct omap_node *n;
+	const struct omap_entry *e;
 
 	objkey_encode(key, id);
-	n = omap_find(&m->objects, key, sizeof(key));
-	return n ? obj_of_node(n) : NULL;
+	e = omap_find(&m->objects, key, sizeof(key));
+	return e ? obj_of_entry(e) : NULL;
 }
 
-static struct memobj *obj_get(struct mem *m, const struct wp_objid *id)
+static void obj_add(struct mem *m, const struct wp_objid *id, struct memobj *o)
 {
-	struct memobj *o = obj_find(m, id);
 	uint8_t key[OBJKEY_SIZE];
 
-	if (o)
-		return o;
-	o = memobj_new();
 	objkey_encode(key, id);
 	omap_put(&m->objects, key, sizeof(key), &o, sizeof(o));
-	return o;
+	m->data_blocks += o->blocks;
 }
 
 static void obj_destroy(struct mem *m, const struct wp_objid *id)
@@ -283,104 +352,107 @@ static void obj_destroy(struct mem *m, const struct wp_objid *id)
 
 static int check_room(struct mem *m, const struct memobj *o, uint64_t offset, uint64_t length)
 {
-	uint64_t blocks;
+	uint64_t used = used_bytes(m) + INODE_BYTES, blocks;
 
 	if (length > m->capacity)
 		return -ENOSPC;
-	blocks = o ? memobj_missing(o, offset, length) : length / WP_BLOCK_SIZE + 2;
-	return used_bytes(m) + blocks * WP_BLOCK_SIZE + INODE_BYTES > m->capacity ? -ENOSPC : 0;
+	if (used + (length / BLOCK + 2) * BLOCK_BYTES <= m->capacity)
+		return 0;
+	blocks = o ? memobj_missing(o, offset, length) : blocks_touched(offset, offset + length);
+	return blocks && used + blocks * BLOCK_BYTES > m->capacity ? -ENOSPC : 0;
 }
 
-static int do_write(struct mem *m, struct osd_io *io)
+static int do_alloc(struct memobj *o, const struct osd_io *io)
 {
-	struct memobj *o = obj_find(m, &io->obj);
-	int r = check_room(m, o, io->offset, io->length);
+	bool extends = io->mode == WP_ALLOC_MODE_ALLOCATE || io->mode == WP_ALLOC_MODE_ZERO;
+	bool zeroes = io->mode != WP_ALLOC_MODE_ALLOCATE && io->mode != WP_ALLOC_MODE_KEEP_SIZE;
+	int r = zeroes ? memobj_zero(o, io->offset, io->length, io->mode != WP_ALLOC_MODE_PUNCH) : 0;
 
-	if (r < 0)
-		return r;
-	if (!o) {
-		/* Verified before the object comes into being. */
-		struct memobj *fresh = memobj_new();
-		uint8_t key[OBJKEY_SIZE];
-
-		r = memobj_write(fresh, io->offset, io->iov, io->iov_n, io->crcs);
-		if (r < 0) {
-			memobj_free(fresh);
-			return r;
-		}
-		objkey_encode(key, &io->obj);
-		omap_put(&m->objects, key, sizeof(key), &fresh, sizeof(fresh));
-		m->data_blocks += fresh->blocks;
-		return 0;
-	}
-	m->data_blocks -= o->blocks;
-	r = memobj_write(o, io->offset, io->iov, io->iov_n, io->crcs);
-	m->data_blocks += o->blocks;
+	if (!r && io->mode != WP_ALLOC_MODE_PUNCH)
+		r = memobj_allocate(o, io->offset, io->length);
+	if (!r && extends)
+		o->size = MAX(o->size, io->offset + io->length);
 	return r;
 }
 
-static int do_alloc(struct mem *m, struct osd_io *io)
+static int change(const struct osd_io *io, struct memobj *o)
 {
-	bool extends = io->mode == WP_ALLOC_MODE_ALLOCATE || io->mode == WP_ALLOC_MODE_ZERO;
-	bool allocates = extends || io->mode == WP_ALLOC_MODE_KEEP_SIZE || io->mode == WP_ALLOC_MODE_ZERO_KEEP;
-	struct memobj *o = obj_find(m, &io->obj);
-	int r = allocates ? check_room(m, o, io->offset, io->length) : 0;
+	if (io->op == OSD_WRITE)
+		return memobj_write(o, io->offset, io->iov, io->iov_n, io->crcs);
+	return io->op == OSD_TRUNCATE ? memobj_truncate(o, io->length) : do_alloc(o, io);
+}
 
-	if (r < 0 || (!o && !allocates))
+/* What needs no object, or makes none of nothing. */
+static bool is_nothing(const struct osd_io *io, bool exists)
+{
+	switch (io->op) {
+	case OSD_WRITE:
+		return !io->length;
+	case OSD_TRUNCATE:
+		return !exists && !io->length;
+	default:
+		return !exists && io->mode == WP_ALLOC_MODE_PUNCH;
+	}
+}
+
+static int execute_change(struct mem *m, struct osd_io *io)
+{
+	struct memobj *o = obj_find(m, &io->obj), *fresh = NULL;
+	uint64_t now, old_blocks;
+	int r = osd_io_check(io);
+
+	if (r < 0 || is_nothing(io, o != NULL))
 		return r;
-	o = obj_get(m, &io->obj);
-	m->data_blocks -= o->blocks;
-	if (io->mode == WP_ALLOC_MODE_PUNCH)
-		memobj_zero(o, io->offset, io->length, false);
-	else if (io->mode == WP_ALLOC_MODE_ZERO || io->mode == WP_ALLOC_MODE_ZERO_KEEP)
-		memobj_zero(o, io->offset, io->length, true);
-	if (allocates)
-		memobj_allocate(o, io->offset, io->length);
-	if (extends)
-		o->size = MAX(o->size, io->offset + io->length);
-	m->data_blocks += o->blocks;
+	if (io->op != OSD_TRUNCATE && !(io->op == OSD_ALLOC && io->mode == WP_ALLOC_MODE_PUNCH))
+		r = check_room(m, o, io->offset, io->length);
+	if (r < 0)
+		return r;
+	if (!o)
+		o = fresh = memobj_new();
+	old_blocks = o->blocks;
+	r = change(io, o);
+	if (r < 0 && fresh) {
+		memobj_free(fresh);
+		return r;
+	}
+	if (fresh)
+		obj_add(m, &io->obj, fresh);
+	else
+		m->data_blocks += o->blocks - old_blocks;
+	if (r < 0)
+		return r;
+	now = env_wall_ns(m->dev.env);
+	o->mtime_ns = MAX(now, o->mtime_ns);
+	o->version = ++m->version;
 	return 0;
 }
 
-static void do_truncate(struct mem *m, struct osd_io *io)
+static int execute_read(struct mem *m, struct memobj *o, struct osd_io *io)
 {
-	struct memobj *o = obj_get(m, &io->obj);
-
-	m->data_blocks -= o->blocks;
-	memobj_truncate(o, io->length);
-	m->data_blocks += o->blocks;
-}
-
-static void touch(struct mem *m, const struct wp_objid *id)
-{
-	struct memobj *o = obj_find(m, id);
-	uint64_t now = env_wall_ns(m->dev.env);
+	bool rots = o && m->rot.flips && m->rot.flips(m->rot.arg) && memobj_corrupt(o, io->offset);
+	int r;
 
 	if (!o)
-		return;
-	o->mtime_ns = MAX(now, o->mtime_ns);
-	o->version = MAX(now, o->version + 1); /* grows also across incarnations of an object */
+		return 0;
+	r = memobj_read(o, io->offset, io->length, io->iov, io->iov_n, io->crcs, &io->bytes);
+	if (rots)
+		(void)memobj_corrupt(o, io->offset); /* what was read was wrong, not what is stored */
+	if (r == -WEFT_ECORRUPT)
+		osd_log_corrupt(&io->obj, io->offset);
+	return r;
 }
 
 static int execute(struct mem *m, struct osd_io *io)
 {
 	struct memobj *o = obj_find(m, &io->obj);
-	int r = 0;
 
 	switch (io->op) {
 	case OSD_READ:
-		return o ? memobj_read(o, io->offset, io->length, io->iov, io->iov_n, io->crcs, &io->bytes) : 0;
+		return execute_read(m, o, io);
 	case OSD_WRITE:
-		r = do_write(m, io);
-		break;
 	case OSD_TRUNCATE:
-		if (!o && !io->length)
-			return 0;
-		do_truncate(m, io);
-		break;
 	case OSD_ALLOC:
-		r = do_alloc(m, io);
-		break;
+		return execute_change(m, io);
 	case OSD_SEEK:
 		return o ? memobj_seek(o, io->offset, io->hole, &io->offset) : -ENXIO;
 	case OSD_STAT:
@@ -391,45 +463,67 @@ static int execute(struct mem *m, struct osd_io *io)
 		obj_destroy(m, &io->obj);
 		return 0;
 	}
-	if (!r)
-		touch(m, &io->obj);
-	return r;
-}
-
-static void io_done(void *arg)
-{
-	struct osd_io *io = arg;
-
-	io->done(io);
+	return -EINVAL;
 }
 
 static void mem_io(struct osd_dev *dev, struct osd_io *io)
 {
 	struct mem *m = mem_of(dev);
-	struct env_task *task = (struct env_task *)io->priv;
 	struct memobj *o;
 
-	_Static_assert(sizeof(struct env_task) <= sizeof(io->priv), "the completion task lives in the operation");
 	io->bytes = 0;
 	io->err = execute(m, io);
 	o = obj_find(m, &io->obj);
-	io->stat = o ? (struct osd_objstat){ o->size, o->blocks * (WP_BLOCK_SIZE / 512), o->version, o->mtime_ns }
-		     : (struct osd_objstat){ 0 };
-	*task = (struct env_task){ .fn = io_done, .arg = io };
-	env_post(dev->env, task);
+	io->stat = o ? (struct osd_objstat){ o->size, o->blocks * (BLOCK / 512), o->version, o->mtime_ns } : (struct osd_objstat){ 0 };
+	osd_io_post(dev->env, io);
 }
 
 static int mem_list(struct osd_dev *dev, const struct wp_objid *after, struct wp_objid *ret, unsigned max, unsigned *n)
 {
 	struct mem *m = mem_of(dev);
+	const struct omap_entry *e;
 	uint8_t key[OBJKEY_SIZE];
-	struct omap_node *node;
+	struct omap_pos pos;
 
 	objkey_encode(key, after);
-	node = omap_seek(&m->objects, key, sizeof(key), true);
-	for (*n = 0; node && *n < max; node = omap_next(node))
-		objkey_decode(&ret[(*n)++], omap_key(node));
+	e = omap_seek(&m->objects, key, sizeof(key), true, &pos);
+	for (*n = 0; e && *n < max; e = omap_next(&pos))
+		objkey_decode(&ret[(*n)++], e->bytes);
 	return 0;
+}
+
+/* ---- for fault ------------------------------------------------------------------------------------------------------------------------------------ */
+
+void osd_mem_set_rot(struct osd_dev *dev, const struct osd_rot *rot) { mem_of(dev)->rot = *rot; }
+
+struct memobj *osd_mem_image(struct osd_dev *dev, const struct wp_objid *id)
+{
+	struct memobj *o = obj_find(mem_of(dev), id);
+
+	return o ? memobj_clone(o) : NULL;
+}
+
+void osd_mem_restore(struct osd_dev *dev, const struct wp_objid *id, struct memobj *o)
+{
+	struct mem *m = mem_of(dev);
+
+	obj_destroy(m, id);
+	if (!o)
+		return;
+	o->version = ++m->version;
+	obj_add(m, id, o);
+}
+
+void osd_mem_apply(struct osd_dev *dev, const struct osd_txn *t) { apply(mem_of(dev), t); }
+
+void osd_mem_restart(struct osd_dev *dev, uint64_t verifier, uint64_t seq)
+{
+	struct mem *m = mem_of(dev);
+
+	m->verifier = verifier;
+	m->applied = m->stable = m->last_seq = seq;
+	m->applied_fn = NULL;
+	m->rot = (struct osd_rot){ 0 };
 }
 
 const struct osd_ops osd_mem_ops = {

@@ -42,4 +42,10 @@ static inline void objkey_decode(struct wp_objid *id, const uint8_t *key)
 	id->stripe = (uint32_t)get_be(key + 18, 4);
 }
 
+static inline bool objid_eq(const struct wp_objid *a, const struct wp_objid *b)
+{
+	return a->fid.seq == b->fid.seq && a->fid.oid == b->fid.oid && a->fid.ver == b->fid.ver && a->component == b->component &&
+	       a->stripe == b->stripe;
+}
+
 #endif

@@ -2,7 +2,9 @@
 /* What all engines share: transactions as bytes, iterators, the table of backends. */
 #include "osd/osd.h"
 
+#include "base/log.h"
 #include "osd/backends.h"
+#include "osd/common.h"
 
 /* An operation in a transaction: u16 key length, u32 value length (DELETE: none), key, value. Little-endian; journals hold it. */
 #define OP_HEADER 6u
@@ -93,9 +95,51 @@ void osd_iter_after(struct osd_iter *it, struct osd_dev *dev, struct osd_slice k
 	it->inclusive = false;
 }
 
+/* ---- object operations --------------------------------------------------------------------------------------------------------------- */
+
+int osd_io_check(const struct osd_io *io)
+{
+	switch (io->op) {
+	case OSD_TRUNCATE:
+		return io->length > INT64_MAX ? -EFBIG : 0;
+	case OSD_WRITE:
+	case OSD_ALLOC:
+		if (io->offset > INT64_MAX || io->length > INT64_MAX - io->offset)
+			return -EFBIG;
+		if (io->op == OSD_ALLOC && (!io->length || io->mode < WP_ALLOC_MODE_ALLOCATE || io->mode > WP_ALLOC_MODE_ZERO_KEEP))
+			return -EINVAL;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+static void io_done(void *arg)
+{
+	struct osd_io *io = arg;
+
+	io->done(io);
+}
+
+void osd_io_post(struct env *env, struct osd_io *io)
+{
+	struct env_task *task = (struct env_task *)io->priv;
+
+	_Static_assert(sizeof(struct env_task) <= sizeof(io->priv), "the completion task lives in the operation");
+	*task = (struct env_task){ .fn = io_done, .arg = io };
+	env_post(env, task);
+}
+
+void osd_log_corrupt(const struct wp_objid *id, uint64_t offset)
+{
+	log_err("osd", "object 0x%llx:0x%x:%u.%u.%u: the block at offset %llu does not match its checksum",
+		(unsigned long long)id->fid.seq, id->fid.oid, id->fid.ver, id->component, id->stripe,
+		(unsigned long long)(offset / WP_BLOCK_SIZE * WP_BLOCK_SIZE));
+}
+
 const struct osd_ops *osd_backend(const char *name)
 {
-	static const struct osd_ops *const backends[] = { &osd_mem_ops, &osd_disk_ops };
+	static const struct osd_ops *const backends[] = { &osd_mem_ops, &osd_disk_ops, &osd_fault_ops };
 
 	for (size_t i = 0; i < ARRAY_SIZE(backends); i++)
 		if (!strcmp(backends[i]->name, name))

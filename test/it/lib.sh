@@ -99,8 +99,8 @@ it_err() {
 # it_up [weft up's options...]: a cluster with a mount on $M.
 it_up() { timeout -k 5 180 "$WEFT" up --dir "$D" --mount "$M" "$@" >>"$T/up.out"; }
 
-# Starts again what is down.
-it_again() { timeout -k 5 180 "$WEFT" up --dir "$D" >>"$T/up.out"; }
+# it_again [options]: starts again what is down.
+it_again() { timeout -k 5 180 "$WEFT" up --dir "$D" "$@" >>"$T/up.out"; }
 
 it_down() { timeout -k 5 120 "$WEFT" down --dir "$D" "$@" >>"$T/up.out"; }
 

@@ -39,6 +39,7 @@ cont_servers
 cmp "$T/data" "$M/data"
 
 step "umount -f with the servers stopped"
+mount_pid=$(pid_of mount)
 stop_servers
 cat "$M/data" >/dev/null 2>&1 &
 reader=$!
@@ -50,7 +51,7 @@ ms=$((($(date +%s%N) - t0) / 1000000))
 say "umount --force took $ms ms"
 [ $ms -lt 15000 ] || fail "umount --force took $ms ms"
 ! mountpoint -q "$M"
-eventually 15 bash -c "! kill -0 $(pid_of mount 2>/dev/null || echo 999999999)"
+eventually 15 gone "$mount_pid"
 cont_servers
 
 step "mount again"

@@ -42,7 +42,7 @@ tree "$M" >"$T/tree"
 sync -f "$M"
 
 step "restart each daemon"
-for d in $(daemons | shuf --random-source=<(yes)); do
+for d in $(daemons | sort -r); do
 	[ "$d" = mount ] && continue
 	kill_daemon "$d" TERM
 	it_again
@@ -54,7 +54,7 @@ done
 tree "$M" | cmp - "$T/tree"
 
 step "kill each daemon"
-for d in $(daemons | shuf --random-source=<(yes n)); do
+for d in $(daemons | shuf); do
 	kill_daemon "$d" KILL
 	it_again
 	echo "$d" >"$M/dir/after-$d"

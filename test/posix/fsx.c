@@ -209,6 +209,7 @@ static void one_step(unsigned seed)
 	off_t at, len, to;
 	int f;
 
+	note("nothing", 0, 0, 0);
 	px_fill(&r, sizeof(r), seed);
 	len = 1 + r.len % (r.what & 0x100 ? 200000 : r.what & 0x200 ? 4096 : 20000);
 	at = r.at % (FILE_MAX - len);

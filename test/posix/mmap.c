@@ -27,7 +27,10 @@ static void private_maps(void)
 	int fd = filled("f");
 	char *p = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 
-	must(p != MAP_FAILED);
+	if (!must(p != MAP_FAILED)) {
+		close(fd);
+		return;
+	}
 	must(!memcmp(p, data, SIZE));
 	memset(p, 'P', SIZE);
 	same(pread(fd, back, SIZE, 0), SIZE);
@@ -146,7 +149,10 @@ static void end_of_file(void)
 
 	same(write(fd, data, 100), 100);
 	p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	must(p != MAP_FAILED);
+	if (!must(p != MAP_FAILED)) {
+		close(fd);
+		return;
+	}
 	same(p[99], data[99]);
 	for (int i = 100; i < PAGE; i++)
 		if (p[i])
@@ -191,7 +197,10 @@ static void sparse_map(void)
 
 	good(ftruncate(fd, size));
 	p = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	must(p != MAP_FAILED);
+	if (!must(p != MAP_FAILED)) {
+		close(fd);
+		return;
+	}
 	for (off_t at = 0; at < size; at += 7 << 20) {
 		same(p[at], 0);
 		p[at + 3] = (char)(1 + at % 101);

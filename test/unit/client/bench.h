@@ -109,6 +109,8 @@ maybe_unused static void bench_unmount(void)
 maybe_unused static void bench_down(void)
 {
 	fc_stop(&fc);
+	while (env_linux_run_once(env, false))
+		;
 	env_linux_free(env);
 }
 

@@ -12,7 +12,7 @@
 
 static uint8_t scratch[4 << 20];
 
-/* ---- replies --------------------------------------------------------------------------------------------------------------------- */
+/* ---- replies ----------------------------------------------------------------------------------------------------- */
 
 /* Keeps the reply of a mutation in its slot, as a real target does. */
 static void answer(struct fc *fc, struct rpc_req *req, int err, const struct wp_enc *e)
@@ -44,7 +44,7 @@ static void answer_err(struct fc *fc, struct rpc_req *req, int err)
 	answer(fc, req, err, NULL);
 }
 
-/* ---- inodes -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- inodes ------------------------------------------------------------------------------------------------------ */
 
 static struct wp_time now_of(struct fc *fc)
 {
@@ -130,7 +130,7 @@ static void answer_entry(struct fc *fc, struct rpc_req *req, struct fc_inode *in
 	answer(fc, req, e.err, &e);
 }
 
-/* ---- requests ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- requests ---------------------------------------------------------------------------------------------------- */
 
 #define DECODE(name) wp_##name##_req_decode(req->body, req->hdr.body_len, scratch, sizeof(scratch), &m)
 
@@ -166,6 +166,16 @@ static void do_getattr(struct fc *fc, struct rpc_req *req)
 		answer_err(fc, req, -EBADMSG);
 	else
 		answer_entry(fc, req, by_fid(fc, &m.fid), m.flags & 1);
+}
+
+static void do_opendir(struct fc *fc, struct rpc_req *req)
+{
+	struct wp_opendir_req m;
+
+	if (DECODE(opendir))
+		answer_err(fc, req, -EBADMSG);
+	else
+		answer_entry(fc, req, by_fid(fc, &m.fid), false);
 }
 
 static void do_make(struct fc *fc, struct rpc_req *req)
@@ -445,7 +455,7 @@ static void do_readdir(struct fc *fc, struct rpc_req *req)
 	answer(fc, req, e.err, &e);
 }
 
-/* ---- locks: only those for appending are real --------------------------------------------------------------------------------------- */
+/* ---- locks: only those for appending are real -------------------------------------------------------------------- */
 
 static void append_sized(struct osd_io *io)
 {
@@ -527,7 +537,7 @@ static void do_lock(struct fc *fc, struct rpc_req *req)
 	}
 }
 
-/* ---- sessions ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- sessions ---------------------------------------------------------------------------------------------------- */
 
 static void do_session(struct fc *fc, struct rpc_req *req)
 {
@@ -688,7 +698,7 @@ static void meta_request(void *ctx, struct rpc_req *req)
 	case WP_OP_RENAME: do_rename(fc, req); break;
 	case WP_OP_READLINK: do_readlink(fc, req); break;
 	case WP_OP_READDIR: do_readdir(fc, req); break;
-	case WP_OP_OPENDIR: do_getattr(fc, req); break;
+	case WP_OP_OPENDIR: do_opendir(fc, req); break;
 	case WP_OP_GET_PATH: do_path(fc, req); break;
 	case WP_OP_LOCK: do_lock(fc, req); break;
 	case WP_OP_REFRESH_CAP: do_refresh(fc, req); break;
@@ -696,7 +706,7 @@ static void meta_request(void *ctx, struct rpc_req *req)
 	}
 }
 
-/* ---- management ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- management -------------------------------------------------------------------------------------------------- */
 
 static void send_map(struct fc *fc, struct rpc_req *req)
 {
@@ -745,7 +755,7 @@ static void mgmtd_request(void *ctx, struct rpc_req *req)
 	rpc_reply(req, &(struct rpc_reply){ .err = e.err, .body = e.p, .body_len = e.len });
 }
 
-/* ---- life ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------------------- */
 
 static void storage_up(struct fc *fc, unsigned i)
 {
@@ -837,6 +847,15 @@ static void node_down(struct fc *fc)
 	fc->busy = 0;
 }
 
+void fc_forget_slots(struct fc *fc)
+{
+	unsigned i;
+
+	for (i = 0; i < FC_SLOTS_MAX; i++)
+		free(fc->slots[i].body);
+	memset(fc->slots, 0, sizeof(fc->slots));
+}
+
 void fc_stop(struct fc *fc)
 {
 	unsigned i;
@@ -844,8 +863,7 @@ void fc_stop(struct fc *fc)
 	node_down(fc);
 	for (i = 0; i < FC_OSTS; i++)
 		fc->dev[i]->ops->close(fc->dev[i]);
-	for (i = 0; i < FC_SLOTS_MAX; i++)
-		free(fc->slots[i].body);
+	fc_forget_slots(fc);
 }
 
 static void restart(struct fc *fc)
@@ -867,10 +885,7 @@ void fc_meta_restart(struct fc *fc)
 
 void fc_evict(struct fc *fc)
 {
-	unsigned i;
-
-	for (i = 0; i < FC_SLOTS_MAX; i++)
-		fc->slots[i].xid = 0;
+	fc_forget_slots(fc);
 	fc->session += 100;
 	fc->client_id = 0;
 	restart(fc);

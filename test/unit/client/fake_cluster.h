@@ -68,6 +68,8 @@ struct fc {
 
 void fc_start(struct fc *fc, struct env *env, const char *addr);
 void fc_stop(struct fc *fc);
+/* The reply cache is emptied. */
+void fc_forget_slots(struct fc *fc);
 /* The metadata target restarts: handles and locks are forgotten, sessions and the reply cache are not. */
 void fc_meta_restart(struct fc *fc);
 /* The session is forgotten as well. */

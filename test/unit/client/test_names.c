@@ -17,7 +17,7 @@ static int groups_hook(void *arg, const struct client_cred *cred, uint32_t *ret,
 static void test_names(void)
 {
 	struct wp_fid dir, file;
-	
+
 
 	ok(!RUN(client_mkdir(cl, &root_cred, &WP_FID_ROOT, wp_str("dir"), 0777, 022, CB)), "mkdir");
 	dir = r.res.attr.fid;
@@ -180,7 +180,7 @@ int main(void)
 	ok(r.done, "unmounting ends what is left");
 	fc.slots_wanted = 1;
 	fc.mute = false;
-	memset(fc.slots, 0, sizeof(fc.slots));
+	fc_forget_slots(&fc);
 	ok(!bench_mount(&p, &r), "mounted with one slot");
 	test_slots();
 	bench_unmount();

@@ -153,13 +153,14 @@ static void check_txn_bytes(void)
 	osd_txn_done(&t);
 }
 
-static void run(const char *backend)
+static void run(const char *stack)
 {
-	bool keeps = !strcmp(backend, "disk");
 	struct world w;
+	bool keeps;
 
-	printf("# %s\n", backend);
-	world_open(&w, backend, 0);
+	printf("# %s\n", stack);
+	world_open(&w, stack, 0);
+	keeps = world_keeps(&w);
 	check_basic(&w);
 	check_journal(&w);
 	if (keeps)
@@ -174,5 +175,7 @@ int main(void)
 	check_txn_bytes();
 	run("mem");
 	run("disk");
+	run("fault-mem");
+	run("fault-disk");
 	return done_testing();
 }

@@ -149,7 +149,7 @@ static void check_bit_rot(struct world *w)
 	memset(scratch, 'a', 20000);
 	(void)!world_write(w, &obj, 0, scratch, 20000);
 	world_reopen(w);
-	snprintf(cmd, sizeof(cmd), "find %s/objects -name '%016x-%08x-*'", w->path, 5, 4);
+	snprintf(cmd, sizeof(cmd), "find %s/objects -name '%x-%x-*'", w->path, 5, 4);
 	f = popen(cmd, "r");
 	if (!f || !fgets(name, sizeof(name), f))
 		ok(false, "the object's file is found");
@@ -189,13 +189,14 @@ static void check_full(void)
 	world_close(&w, true);
 }
 
-static void run(const char *backend)
+static void run(const char *stack)
 {
-	bool keeps = !strcmp(backend, "disk");
 	struct world w;
+	bool keeps;
 
-	printf("# %s\n", backend);
-	world_open(&w, backend, 0);
+	printf("# %s\n", stack);
+	world_open(&w, stack, 0);
+	keeps = world_keeps(&w);
 	check_basics(&w);
 	check_checksums(&w);
 	if (keeps)
@@ -209,6 +210,8 @@ int main(void)
 {
 	run("mem");
 	run("disk");
+	run("fault-mem");
+	run("fault-disk");
 	check_full();
 	return done_testing();
 }

@@ -15,12 +15,34 @@ static void check(int r, const char *what)
 	}
 }
 
-static struct osd_params params(struct world *w)
+static const struct osd_ops *base_ops(const struct world *w)
 {
-	return (struct osd_params){ .env = w->env, .path = w->path, .capacity = w->capacity };
+	return osd_backend(!strncmp(w->stack, "fault-", 6) ? w->stack + 6 : w->stack);
 }
 
-void world_open(struct world *w, const char *backend, uint64_t capacity)
+static struct osd_params params(struct world *w)
+{
+	return (struct osd_params){ .env = w->env, .path = w->path, .capacity = w->capacity, .below = w->below, .seed = w->seed };
+}
+
+static void open_stack(struct world *w)
+{
+	const struct osd_ops *base = base_ops(w);
+	struct osd_params p;
+
+	if (base == w->ops) {
+		p = params(w);
+		check(w->ops->open(&p, &w->dev), "open");
+		return;
+	}
+	p = params(w);
+	if (!w->below)
+		check(base->open(&p, &w->below), "open below");
+	p = params(w);
+	check(w->ops->open(&p, &w->dev), "open");
+}
+
+void world_open_seeded(struct world *w, const char *stack, uint64_t capacity, uint64_t seed)
 {
 	struct osd_params p;
 
@@ -29,19 +51,31 @@ void world_open(struct world *w, const char *backend, uint64_t capacity)
 	strcpy(w->path, "/tmp/weft-osd-XXXXXX");
 	check(mkdtemp(w->path) ? 0 : -1, "mkdtemp");
 	w->capacity = capacity;
-	w->ops = osd_backend(backend);
+	w->stack = stack;
+	w->seed = seed;
+	w->ops = strncmp(stack, "fault-", 6) ? base_ops(w) : osd_backend("fault");
 	p = params(w);
-	check(w->ops->format(&p), "format");
-	check(w->ops->open(&p, &w->dev), "open");
+	check(base_ops(w)->format(&p), "format");
+	open_stack(w);
 }
+
+void world_open(struct world *w, const char *stack, uint64_t capacity) { world_open_seeded(w, stack, capacity, 1); }
+
+bool world_keeps(const struct world *w) { return strstr(w->stack, "disk") != NULL; }
 
 void world_reopen(struct world *w)
 {
-	struct osd_params p = params(w);
-
 	if (w->dev)
 		w->dev->ops->close(w->dev);
-	check(w->ops->open(&p, &w->dev), "reopen");
+	w->below = NULL;
+	open_stack(w);
+}
+
+void world_power_cut(struct world *w, uint64_t seed)
+{
+	w->below = osd_fault_power_cut(w->dev);
+	w->seed = seed;
+	open_stack(w);
 }
 
 void world_close(struct world *w, bool remove)

@@ -11,12 +11,19 @@ struct world {
 	struct osd_dev *dev;
 	char path[64];
 	uint64_t capacity;
+	const char *stack; /* "mem", "disk", or under a fault engine: "fault-mem", "fault-disk" */
+	struct osd_dev *below;
+	uint64_t seed;
 };
 
 /* A formatted, open device in a folder of its own. */
-void world_open(struct world *w, const char *backend, uint64_t capacity);
+void world_open(struct world *w, const char *stack, uint64_t capacity);
+void world_open_seeded(struct world *w, const char *stack, uint64_t capacity, uint64_t seed);
+/* Does reopening find what was there? */
+bool world_keeps(const struct world *w);
+/* fault-mem: the machine goes down and comes up again. */
+void world_power_cut(struct world *w, uint64_t seed);
 void world_reopen(struct world *w);
-/* Drops the process's side without closing in order: as after kill -9. Only in a child that exits. */
 void world_close(struct world *w, bool remove);
 /* Runs the reactor until *flag. */
 void world_wait(struct world *w, const bool *flag);
