@@ -50,8 +50,9 @@ struct call {
 	off_t off;
 	uint64_t owner;
 	int err;
-	bool waiting; /* under the lock: among the waiters */
-	struct list waiter;
+	bool waiting;	    /* under the lock: among the waiters */
+	struct list waiter; /* of a node */
+	struct list all;    /* fs.calls: what an end leaves is not lost */
 };
 
 static struct {
@@ -62,9 +63,9 @@ static struct {
 	unsigned n;
 	enum chan_transport transport;
 	struct fuse_session *session;
-	struct list hung;
+	struct list calls;
 	bool ended;
-} fs = { .lock = PTHREAD_MUTEX_INITIALIZER, .hung = LIST_INIT(fs.hung) };
+} fs = { .lock = PTHREAD_MUTEX_INITIALIZER, .calls = LIST_INIT(fs.calls) };
 
 static _Thread_local struct reactor *here;
 
@@ -148,11 +149,17 @@ static struct call *call_new(fuse_req_t req, void (*fn)(struct call *c))
 	c->reactor = here;
 	c->keep = chan_buf_keep();
 	list_init(&c->waiter);
+	pthread_mutex_lock(&fs.lock);
+	list_append(&fs.calls, &c->all);
+	pthread_mutex_unlock(&fs.lock);
 	return c;
 }
 
 static void call_free(struct call *c)
 {
+	pthread_mutex_lock(&fs.lock);
+	list_del(&c->all);
+	pthread_mutex_unlock(&fs.lock);
 	chan_buf_put(c->keep);
 	free(c);
 }
@@ -236,22 +243,12 @@ static void do_getattr(struct call *c)
 	call_free(c);
 }
 
-/* For ever. */
-static void hang(struct call *c)
-{
-	pthread_mutex_lock(&fs.lock);
-	list_append(&fs.hung, &c->waiter);
-	pthread_mutex_unlock(&fs.lock);
-}
-
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct call *c = call_new(req, do_getattr);
 
 	c->node = node_of(ino);
-	if (c->node && !strcmp(c->node->name, MEMFS_HANG))
-		hang(c);
-	else
+	if (!c->node || strcmp(c->node->name, MEMFS_HANG))
 		call_start(c);
 }
 
