@@ -102,6 +102,7 @@ struct chan_ring {
 	struct chan *chan;
 	unsigned id;
 	bool fixed_file;
+	bool live; /* requests came */
 	struct queue *queues;
 	struct slab *slabs;
 	struct entry **entries;
@@ -246,6 +247,7 @@ static void receive(struct entry *e)
 	size_t len;
 	void *request;
 
+	r->live = true;
 	e->generation++;
 	e->kernel_unique = in->unique;
 	unique = UNIQUE_OURS | (uint64_t)r->id << RING_SHIFT | (e->generation & GENERATION_MASK) << GENERATION_SHIFT |
@@ -278,7 +280,7 @@ static void receive(struct entry *e)
 }
 
 /* The kernel answers a bad REGISTER by going back to /dev/fuse. */
-static void broken(struct chan_ring *r, int err)
+static void broken(int err)
 {
 	pthread_mutex_lock(&rings.lock);
 	if (!rings.broken)
@@ -295,7 +297,7 @@ static void give_up(struct chan_ring *r, int err)
 	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, fuse_session_fd(r->chan->p.session), NULL, 0, 0);
 	sqe->cmd_op = CMD_REGISTER;
 	memset(sqe->cmd, 0, sizeof(struct uring_cmd));
-	broken(r, err);
+	broken(err);
 }
 
 static void complete(struct env_linux_op *op, int res, unsigned flags)
@@ -309,8 +311,10 @@ static void complete(struct env_linux_op *op, int res, unsigned flags)
 		receive(e);
 	} else if (res == -ENOTCONN || res == -ECONNABORTED || res == -ECANCELED || r->chan->ended) {
 		chan_end(r->chan);
+	} else if (!e->generation && r->live) {
+		log_warn("fuse", "no further entries of a queue: %s, ignoring", strerror(-res));
 	} else if (!e->generation) {
-		broken(r, res);
+		broken(res);
 	} else {
 		/* the kernel does not know what we replied to: it has forgotten the entry */
 		log_err("fuse", "a reply was refused: %s", strerror(-res));

@@ -64,7 +64,7 @@ static struct {
 	enum chan_transport transport;
 	struct fuse_session *session;
 	struct list calls;
-	bool ended;
+	bool ended, bad_queue;
 } fs = { .lock = PTHREAD_MUTEX_INITIALIZER, .calls = LIST_INIT(fs.calls) };
 
 static _Thread_local struct reactor *here;
@@ -547,6 +547,8 @@ static void serve(struct reactor *r)
 		p.clone = false;
 		p.queues_n = cpus_queues(r->rank, fs.n, &queues);
 		p.queues = queues;
+		if (fs.bad_queue)
+			queues[0] = UINT16_MAX;
 		cpus_pin(r->rank, fs.n);
 	}
 	err = chan_new(&p, &r->chan);
@@ -581,7 +583,8 @@ int memfs_main(const char *path, enum chan_transport transport, unsigned threads
 	int r;
 
 	fs.transport = transport;
-	fs.n = threads ? MIN(threads, THREADS_MAX) : cpus_allowed();
+	fs.bad_queue = threads == MEMFS_BAD_QUEUE;
+	fs.n = fs.bad_queue ? 1 : threads ? MIN(threads, THREADS_MAX) : cpus_allowed();
 	for (unsigned i = 0; i < fs.n; i++) {
 		fs.reactors[i].rank = i;
 		r = env_linux_new(&params, &fs.reactors[i].env);

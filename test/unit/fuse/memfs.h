@@ -12,6 +12,9 @@
 #define MEMFS_HANG "hang"
 #define MEMFS_FAST "fast"
 
+/* As threads: asks for a queue that the kernel does not have, so that it must go back to /dev/fuse. */
+#define MEMFS_BAD_QUEUE 1000u
+
 /* Mounts on path, writes a byte to ready_fd, serves until unmounted; the exit status of its process. threads 0: one per CPU. */
 int memfs_main(const char *path, enum chan_transport transport, unsigned threads, int ready_fd);
 

@@ -570,6 +570,8 @@ int main(int argc, char **argv)
 	test_caller();
 	test_working(0);
 	test_working(1);
+	if (transport == CHAN_URING)
+		test_working(MEMFS_BAD_QUEUE);
 	test_killed();
 	test_aborted(true);
 	test_aborted(false);
