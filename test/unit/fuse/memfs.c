@@ -89,7 +89,11 @@ static struct node *find(const char *name)
 	return n;
 }
 
-static struct node *node_of(fuse_ino_t ino) { return ino >= 2 && ino - 2 < fs.nodes_n ? fs.nodes[ino - 2] : NULL; }
+/* Also without the lock: a number is only known once its node is there. */
+static struct node *node_of(fuse_ino_t ino)
+{
+	return ino >= 2 && ino - 2 < NODES_MAX ? __atomic_load_n(&fs.nodes[ino - 2], __ATOMIC_ACQUIRE) : NULL;
+}
 
 static struct node *make(const char *name)
 {
@@ -103,7 +107,7 @@ static struct node *make(const char *name)
 	n->linked = true;
 	n->ino = fs.nodes_n + 2;
 	fs.buckets[b] = n;
-	fs.nodes[fs.nodes_n++] = n;
+	__atomic_store_n(&fs.nodes[fs.nodes_n++], n, __ATOMIC_RELEASE);
 	return n;
 }
 
