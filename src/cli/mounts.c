@@ -61,8 +61,10 @@ int mount_detach(const char *path, bool force)
 void mount_clear_dead(const char *path)
 {
 	struct stat st;
+	bool dead = mount_is_on(path) && stat(path, &st) < 0;
 
-	if (mount_is_on(path) && stat(path, &st) < 0 && errno == ENOTCONN)
+	/* one whose daemon served it through io_uring dies a moment after the daemon: operations of that moment are aborted */
+	if (dead && (errno == ENOTCONN || errno == ECONNABORTED || errno == ECANCELED))
 		(void)(umount2(path, MNT_DETACH) == 0 || run_fusermount(path, true) == 0);
 }
 

@@ -64,6 +64,8 @@ struct io_uring_sqe *env_linux_sqe(struct env *env, struct env_linux_op *op);
 /* Asks the kernel to cancel; complete is called as usual, with -ECANCELED if that succeeded. */
 void env_linux_cancel(struct env *env, struct env_linux_op *op);
 struct io_uring *env_linux_ring(struct env *env);
+/* env_linux_free will not wait for n of the operations in flight: they end after their program. Their memory must stay. */
+void env_linux_abandon(struct env *env, size_t n);
 
 /* One asynchronous read(2) of a descriptor that is no regular file, such as /dev/fuse. Caller-owned, with buf, until done. */
 struct env_linux_read {

@@ -22,6 +22,7 @@ struct env_linux {
 	pid_t owner;            /* that thread */
 	bool freeing;           /* completions are collected, callbacks not called */
 	size_t inflight;        /* operations with a completion to come */
+	size_t abandoned;       /* those of them that are not waited for at the end */
 	struct timers timers;
 	struct env_task *tasks; /* posted by this thread */
 	struct env_task **tasks_end;

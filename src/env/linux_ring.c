@@ -190,6 +190,7 @@ void ring_enter(struct env_linux *el, bool wait, uint64_t deadline_ns)
 }
 
 struct io_uring *env_linux_ring(struct env *env) { return &env_linux(env)->ring; }
+void env_linux_abandon(struct env *env, size_t n) { env_linux(env)->abandoned += n; }
 
 struct io_uring_sqe *env_linux_sqe(struct env *env, struct env_linux_op *op)
 {
@@ -248,7 +249,7 @@ void ring_done(struct env_linux *el)
 		sqe = env_linux_sqe(&el->env, NULL);
 		io_uring_prep_cancel64(sqe, 0, (int)ASYNC_CANCEL_ALL_ANY);
 	}
-	while (own && el->inflight && env_mono_ns(&el->env) < end) {
+	while (own && el->inflight > el->abandoned && env_mono_ns(&el->env) < end) {
 		(void)enter(el, 1, true, &ts);
 		ring_reap(el);
 	}

@@ -18,6 +18,7 @@
 #include "conf/secret.h"
 #include "env/env_linux.h"
 #include "fuse/chan.h"
+#include "fuse/cpus.h"
 #include "fuse/groups.h"
 #include "fuse/mountopts.h"
 #include "fuse/ops.h"
@@ -25,19 +26,29 @@
 #define THREADS_MAX 64
 #define LEAVE_TIMEOUT_MS 3000u
 #define REPORT_EXIT_MAX 1
+#define RING_ENTRIES 1024u /* with the FUSE queues in it */
 
 struct options {
 	struct conf_common common;
 	uint64_t threads, op_timeout_ns, ready_fd;
+	int transport; /* enum chan_transport, wished for */
 	bool foreground, noatime, readdirplus, allow_other, ro;
 	char *pid_file, *log_file;
 };
 
 static struct options opt;
 
+static const struct conf_choice transports[] = {
+	{ "auto", CHAN_AUTO }, { "uring", CHAN_URING }, { "classic", CHAN_CLASSIC }, { 0 }
+};
+
 static const struct conf_option mount_options[] = {
 	{ "threads", CONF_U64, CONF_FIELD(options, threads), "N", "0", "reactor threads; 0 chooses by the number of processors",
 	  0, THREADS_MAX },
+	{ "fuse-transport", CONF_ENUM, CONF_FIELD(options, transport), "WAY", "auto",
+	  "how requests come from the kernel: uring (faster; Linux 6.14 and newer, if the fuse module's parameter enable_uring is "
+	  "Y), classic (/dev/fuse), or auto: uring if the kernel offers it",
+	  .choices = transports },
 	{ "op-timeout", CONF_DURATION, CONF_FIELD(options, op_timeout_ns), "TIME", "300s",
 	  "an operation that no server answers for so long fails with ETIMEDOUT; 0 waits for ever", 0,
 	  86400ull * NSEC_PER_SEC },
@@ -65,20 +76,24 @@ struct thread {
 	struct fthread f;
 	struct chan *chan;
 	pthread_t id;
-	unsigned index;
-	bool started, ready, stopping;
+	unsigned index; /* as known to the client */
+	unsigned rank;	/* among the threads that serve */
+	bool running;	/* its pthread is to be joined */
+	bool started;	/* it serves: must be told to stop */
+	bool ready, go;
 	int err;
-	struct env_task stop;
+	struct env_task arrived, serve, stop;
 };
 
 static struct mount {
 	struct client_mount *client;
 	struct fuse_session *session;
 	struct thread threads[THREADS_MAX];
-	unsigned n;
+	unsigned n, arrived, serving;
+	enum chan_transport transport;
 	const char *path;
 	int signal_fd, report_fd;
-	bool ended;
+	bool ended, unmounting;
 } mnt = { .report_fd = -1 };
 
 /* ---- telling whoever started us ------------------------------------------------------------------------ */
@@ -125,7 +140,8 @@ static void report_ready(void)
 	char ok = 0;
 
 	write_pid_file();
-	log_notice("fuse", "mounted on %s", mnt.path);
+	log_notice("fuse", "mounted on %s: %s, %u thread%s", mnt.path,
+		   mnt.transport == CHAN_URING ? "io_uring" : "/dev/fuse", mnt.serving, mnt.serving == 1 ? "" : "s");
 	if (opt.ready_fd && write((int)opt.ready_fd, "ready\n", 6) != 6)
 		log_warn("fuse", "cannot report readiness: %s, ignoring", strerror(errno));
 	if (opt.ready_fd)
@@ -156,12 +172,9 @@ static void stop_thread(void *arg)
 	env_linux_stop(t->f.env);
 }
 
-/* The kernel side is gone: every thread stops, whichever saw it first. */
-static void mount_ended(void *arg)
+static void stop_threads(unsigned first)
 {
-	if (__atomic_exchange_n(&mnt.ended, true, __ATOMIC_ACQ_REL))
-		return;
-	for (unsigned i = 0; i < mnt.n; i++) {
+	for (unsigned i = first; i < mnt.n; i++) {
 		struct thread *t = &mnt.threads[i];
 
 		if (!t->started)
@@ -169,6 +182,13 @@ static void mount_ended(void *arg)
 		t->stop = (struct env_task){ .fn = stop_thread, .arg = t };
 		env_post(t->f.env, &t->stop);
 	}
+}
+
+/* The kernel side is gone: every thread stops, whichever saw it first. */
+static void mount_ended(void *arg)
+{
+	if (!__atomic_exchange_n(&mnt.ended, true, __ATOMIC_ACQ_REL))
+		stop_threads(0);
 }
 
 static void client_is_ready(void *arg, int err, const struct wp_attr *root)
@@ -181,7 +201,8 @@ static void client_is_ready(void *arg, int err, const struct wp_attr *root)
 
 static int thread_init(struct thread *t)
 {
-	int r = env_linux_new(NULL, &t->f.env);
+	struct env_linux_params p = { .sqe128 = true, .entries = RING_ENTRIES };
+	int r = env_linux_new(mnt.transport == CHAN_URING ? &p : NULL, &t->f.env);
 
 	if (r < 0) {
 		log_err("fuse", "%s", env_linux_strerror(r));
@@ -197,60 +218,106 @@ static int thread_init(struct thread *t)
 	return t->err;
 }
 
-static int thread_serve(struct thread *t)
+/* Opens the thread's channel to the kernel: on the thread itself, in its loop. */
+static void thread_serve(void *arg)
 {
-	struct chan_params p = { .env = t->f.env, .session = mnt.session, .clone = t->index > 0, .ended = mount_ended };
-	int r = chan_new(&p, &t->chan);
+	struct thread *t = arg;
+	struct chan_params p = { .env = t->f.env, .session = mnt.session, .ended = mount_ended };
+	unsigned *queues = NULL;
+	int r;
 
-	if (r < 0) {
-		log_err("fuse", "cannot open a channel to the kernel: %s", strerror(-r));
-		return r;
+	if (mnt.transport == CHAN_URING) {
+		p.device = t == &mnt.threads[0];
+		p.queues_n = cpus_queues(t->rank, mnt.serving, &queues);
+		p.queues = queues;
+		cpus_pin(t->rank, mnt.serving);
+	} else {
+		p.device = true;
+		p.clone = t != &mnt.threads[0];
 	}
-	if (__atomic_load_n(&mnt.ended, __ATOMIC_ACQUIRE))
-		return 0;
-	env_linux_run(t->f.env);
-	return 0;
+	r = chan_new(&p, &t->chan);
+	free(queues);
+	if (r < 0)
+		log_warn("fuse", "thread %u does not serve: cannot open a channel to the kernel: %s, ignoring", t->index,
+			 strerror(-r));
+	t->err = r;
 }
 
+/* The client first: it still replies to requests that end now. */
 static void thread_done(struct thread *t)
 {
-	chan_free(t->chan);
 	client_free(t->f.client);
-	env_linux_free(t->f.env);
+	t->f.client = NULL;
+	chan_free(t->chan);
+	t->chan = NULL;
 }
+
+static void arrived(void *arg) { mnt.arrived++; }
 
 static void *thread_main(void *arg)
 {
 	struct thread *t = arg;
-	int r = thread_init(t);
 
-	/* started is set before, so that mount_ended reaches us; a failing extra thread only costs speed. */
-	if (!r)
-		r = thread_serve(t);
-	if (r < 0)
-		log_warn("fuse", "thread %u does not serve: %s, ignoring", t->index, strerror(-r));
+	t->err = thread_init(t);
+	t->arrived = (struct env_task){ .fn = arrived };
+	env_post(mnt.threads[0].f.env, &t->arrived);
+	if (t->err < 0)
+		return NULL;
+	env_linux_run(t->f.env);
+	chan_drain(t->chan);
 	return NULL;
 }
 
 static unsigned thread_count(void)
 {
-	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned n = cpus_allowed();
 
-	if (opt.threads)
-		return (unsigned)opt.threads;
-	/* One reader of /dev/fuse is faster than two that wake each other, until there are cores to spare. */
-	return n >= 8 ? 4 : n >= 4 ? 2 : 1;
+	/* The kernel's queues go by CPU: one thread for each. */
+	if (mnt.transport == CHAN_URING)
+		n = opt.threads ? MIN((unsigned)opt.threads, n) : n;
+	else if (opt.threads)
+		n = (unsigned)opt.threads;
+	else /* one reader of /dev/fuse is faster than two that wake each other, until there are cores to spare */
+		n = n >= 8 ? 4 : n >= 4 ? 2 : 1;
+	return MIN(n, (unsigned)THREADS_MAX);
 }
 
+/* Waits until all threads have their connections. One that cannot serve only costs speed. */
 static void start_extra_threads(void)
 {
+	unsigned n = 0;
+
 	for (unsigned i = 1; i < mnt.n; i++) {
 		struct thread *t = &mnt.threads[i];
 
 		t->index = i;
-		if (pthread_create(&t->id, NULL, thread_main, t) == 0)
-			t->started = true;
+		t->running = pthread_create(&t->id, NULL, thread_main, t) == 0;
+		n += t->running ? 1 : 0;
 	}
+	while (mnt.arrived < n)
+		env_linux_run_once(mnt.threads[0].f.env, true);
+	for (unsigned i = 0; i < mnt.n; i++) {
+		struct thread *t = &mnt.threads[i];
+
+		t->started = i == 0 || (t->running && !t->err);
+		if (t->started)
+			t->rank = mnt.serving++;
+		else
+			log_warn("fuse", "thread %u does not serve: %s, ignoring", i, strerror(-t->err));
+	}
+}
+
+/* The first one serves in the main thread. */
+static void start_serving(void)
+{
+	for (unsigned i = 1; i < mnt.n; i++) {
+		struct thread *t = &mnt.threads[i];
+
+		t->serve = (struct env_task){ .fn = thread_serve, .arg = t };
+		if (t->started)
+			env_post(t->f.env, &t->serve);
+	}
+	thread_serve(&mnt.threads[0]);
 }
 
 /* ---- mounting ------------------------------------------------------------------------------------------ */
@@ -300,6 +367,9 @@ static int make_client(void)
 	return client_mount_new(&p, &mnt.client);
 }
 
+static const char no_uring[] = "this kernel does not offer FUSE over io_uring: it needs Linux 6.14, and Y in "
+			       "/sys/module/fuse/parameters/enable_uring";
+
 static int mount_session(void)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
@@ -319,21 +389,39 @@ static int mount_session(void)
 			mnt.path);
 		return -EIO;
 	}
-	r = chan_setup_session(mnt.session);
-	if (r < 0)
+	r = chan_setup_session(mnt.session, &mnt.transport);
+	if (!r && opt.transport == CHAN_URING && mnt.transport != CHAN_URING)
+		r = -EOPNOTSUPP;
+	if (r < 0) {
+		log_err("fuse", "cannot mount on %s: %s", mnt.path,
+			r == -EOPNOTSUPP ? no_uring : strerror(-r));
 		fuse_session_unmount(mnt.session);
+	}
 	return r;
+}
+
+/*
+ * On a helper thread: the kernel waits until the reactors have given up their requests. Who still uses the mount loses it, as
+ * any other end of this program would have it.
+ */
+static void unmount_run(void *arg)
+{
+	if (umount2(mnt.path, 0) == 0 || (errno == EBUSY && umount2(mnt.path, MNT_FORCE | MNT_DETACH) == 0))
+		return;
+	fuse_session_unmount(mnt.session);
 }
 
 static void signalled(void *arg, unsigned revents)
 {
+	static struct env_work work = { .run = unmount_run, .done = mount_ended };
 	struct signalfd_siginfo info;
 
 	while (read(mnt.signal_fd, &info, sizeof(info)) == sizeof(info)) {
+		if (mnt.unmounting)
+			continue;
 		log_notice("fuse", "got signal %u: unmounting %s", info.ssi_signo, mnt.path);
-		if (umount2(mnt.path, MNT_DETACH) < 0)
-			fuse_session_unmount(mnt.session);
-		mount_ended(NULL);
+		mnt.unmounting = true;
+		env_work(mnt.threads[0].f.env, &work);
 	}
 }
 
@@ -363,47 +451,80 @@ static void leave(void)
 		env_linux_run_once(t->f.env, true);
 }
 
-static int run(void)
+static int prepare(void)
 {
-	struct thread *first = &mnt.threads[0];
-	struct env_linux_poll *signals;
-	int r;
+	int r = chan_choose((enum chan_transport)opt.transport, &mnt.transport);
 
+	if (r < 0) {
+		log_err("fuse", "%s", no_uring);
+		return r;
+	}
 	mnt.n = thread_count();
 	r = block_signals();
 	if (!r)
 		r = make_client();
 	if (!r)
-		r = thread_init(first);
-	if (r < 0) {
-		log_err("fuse", "cannot mount: %s", wp_status_text(wp_status_from_errno(r)));
-		return r;
-	}
-	r = mount_session();
+		r = thread_init(&mnt.threads[0]);
 	if (r < 0)
-		return r;
-	first->started = true;
+		log_err("fuse", "cannot mount: %s", wp_status_text(wp_status_from_errno(r)));
+	return r;
+}
+
+static int serve(void)
+{
+	struct thread *first = &mnt.threads[0];
+	struct env_linux_poll *signals;
+
+	start_serving();
+	if (first->err < 0) {
+		fuse_session_unmount(mnt.session);
+		return first->err;
+	}
 	signals = env_linux_poll_fd(first->f.env, mnt.signal_fd, 1 /* POLLIN */, signalled, NULL);
-	start_extra_threads();
 	report_ready();
-	r = thread_serve(first);
+	env_linux_run(first->f.env);
 	env_linux_poll_stop(signals);
+	chan_drain(first->chan);
+	return 0;
+}
+
+static void finish(void)
+{
+	struct thread *first = &mnt.threads[0];
+
+	if (!__atomic_exchange_n(&mnt.ended, true, __ATOMIC_ACQ_REL))
+		stop_threads(1);
 	for (unsigned i = 1; i < mnt.n; i++)
-		if (mnt.threads[i].started)
+		if (mnt.threads[i].running)
 			pthread_join(mnt.threads[i].id, NULL);
-	for (unsigned i = mnt.n; i-- > 1;)
-		if (mnt.threads[i].started)
-			thread_done(&mnt.threads[i]);
+	for (unsigned i = mnt.n; i-- > 1;) {
+		thread_done(&mnt.threads[i]);
+		env_linux_free(mnt.threads[i].f.env);
+	}
 	leave();
-	chan_free(first->chan);
-	first->chan = NULL;
+	thread_done(first);
 	fuse_session_unmount(mnt.session);
 	fuse_session_destroy(mnt.session);
-	thread_done(first);
+	env_linux_free(first->f.env);
 	client_mount_free(mnt.client);
 	if (opt.pid_file)
 		(void)unlink(opt.pid_file);
-	log_notice("fuse", "unmounted %s", mnt.path);
+}
+
+static int run(void)
+{
+	int r = prepare();
+
+	if (r < 0)
+		return r;
+	start_extra_threads();
+	r = mount_session();
+	if (!r)
+		r = serve();
+	if (mnt.session)
+		finish();
+	if (!r)
+		log_notice("fuse", "unmounted %s", mnt.path);
 	return r;
 }
 

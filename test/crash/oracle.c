@@ -291,7 +291,7 @@ static int run(const char *logs, unsigned seconds, unsigned seed)
 			printf("process %d, operation %u: %s %d %d: %s\n", process, n, op_names[o.kind], o.a, o.b,
 			       strerror(code));
 			fflush(stdout);
-			return code == ENOTCONN || code == ECONNABORTED ? 2 : 1;
+			return code == ENOTCONN || code == ECONNABORTED || code == ECANCELED ? 2 : 1;
 		}
 		log_line(fd, " ok\n");
 		apply(&m, &o);
