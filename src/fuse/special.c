@@ -39,8 +39,8 @@ static json_t *objects_json(const struct wp_fid *fid, const struct wp_component 
 	for (uint32_t i = 0; i < c->targets_n; i++)
 		json_array_append_new(objects, json_pack("{s:i, s:I, s:o}", "stripe", (int)i, "target",
 							 (json_int_t)c->targets[i], "object",
-							 json_sprintf("%016llx-%08x-%x-%x", (unsigned long long)fid->seq,
-								      fid->oid, number, i)));
+							 json_sprintf("%llx-%x-%x-%x-%x", (unsigned long long)fid->seq,
+								      fid->oid, fid->ver, number, i)));
 	return objects;
 }
 

@@ -147,7 +147,7 @@ int dobj_open(struct dobj *o, bool create)
 		r = open_file(o, 0);
 		if (r != -ENOENT)
 			return r;
-		log_err("osd", "the file of object 0x%llx:0x%x:%u.%u.%u is gone", (unsigned long long)o->id.fid.seq,
+		log_err("osd", "the file of object %llx-%x-%x-%x-%x is gone", (unsigned long long)o->id.fid.seq,
 			o->id.fid.oid, o->id.fid.ver, o->id.component, o->id.stripe);
 		dattr_remove(o->disk, o->key, &o->attr);
 		disk_lost(o->disk);

@@ -78,7 +78,7 @@ static void data_synced(struct env_io *io)
 	struct dobj *o = op->obj;
 
 	if (io->result < 0) {
-		log_err("osd", "object 0x%llx:0x%x:%u.%u.%u: syncing: %s", (unsigned long long)o->id.fid.seq, o->id.fid.oid,
+		log_err("osd", "object %llx-%x-%x-%x-%x: syncing: %s", (unsigned long long)o->id.fid.seq, o->id.fid.oid,
 			o->id.fid.ver, o->id.component, o->id.stripe, strerror((int)-io->result));
 		disk_lost(o->disk); /* the kernel reports it once and forgets the pages */
 		dop_end(op, (int)io->result);

@@ -72,7 +72,7 @@ static void read_done(struct env_io *io)
 	int err = io->result < 0 ? (int)io->result : 0;
 
 	if (err) {
-		log_err("osd", "object 0x%llx:0x%x:%u.%u.%u: reading: %s", (unsigned long long)op->obj->id.fid.seq,
+		log_err("osd", "object %llx-%x-%x-%x-%x: reading: %s", (unsigned long long)op->obj->id.fid.seq,
 			op->obj->id.fid.oid, op->obj->id.fid.ver, op->obj->id.component, op->obj->id.stripe, strerror(-err));
 		dop_end(op, err);
 		return;

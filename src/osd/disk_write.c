@@ -175,7 +175,7 @@ void dop_repair(struct dop *op, int err)
 	struct dobj *o = op->obj;
 	struct env *env = o->disk->dev.env;
 
-	log_err("osd", "object 0x%llx:0x%x:%u.%u.%u: writing: %s", (unsigned long long)o->id.fid.seq, o->id.fid.oid,
+	log_err("osd", "object %llx-%x-%x-%x-%x: writing: %s", (unsigned long long)o->id.fid.seq, o->id.fid.oid,
 		o->id.fid.ver, o->id.component, o->id.stripe, strerror(-err));
 	op->err = err;
 	if (op->fresh) {

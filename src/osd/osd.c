@@ -133,7 +133,7 @@ void osd_io_post(struct env *env, struct osd_io *io)
 
 void osd_log_corrupt(const struct wp_objid *id, uint64_t offset)
 {
-	log_err("osd", "object 0x%llx:0x%x:%u.%u.%u: the block at offset %llu does not match its checksum",
+	log_err("osd", "object %llx-%x-%x-%x-%x: the block at offset %llu does not match its checksum",
 		(unsigned long long)id->fid.seq, id->fid.oid, id->fid.ver, id->component, id->stripe,
 		(unsigned long long)(offset / WP_BLOCK_SIZE * WP_BLOCK_SIZE));
 }

@@ -41,19 +41,6 @@ echo x >"$M/d/e/new/file"
 is "$(count "$M/d/e/new/file")" 3 "stripes after a change"
 is "$(count "$M/d/e/f/file")" 2 "stripes of the older file"
 
-step "pools"
-weft2 pool create two
-weft2 pool assign two storage:3 storage:4
-mkdir "$M/p"
-weft setstripe -c 0 -p two "$M/p"
-for i in 1 2 3 4; do
-	echo x >"$M/p/$i"
-	for t in $(targets "$M/p/$i"); do
-		[ "$t" = 3 ] || [ "$t" = 4 ] || fail "a file of pool two on target $t"
-	done
-done
-refused 'pool' "$WEFT" setstripe -p nonsense "$M/p"
-
 step "objects lie where stat says"
 weft setstripe -c 4 -S 64K "$M/o"
 head -c 1000000 /dev/urandom >"$T/o"
@@ -80,6 +67,19 @@ rm "$M/o"
 while read -r target object stripe; do
 	eventually 30 bash -c "[ -z \"\$(find '$D/storage$target' -type f -name '*$object*')\" ]"
 done <"$T/objects"
+
+step "pools"
+weft2 pool create two
+weft2 pool assign two storage:3 storage:4
+mkdir "$M/p"
+weft setstripe -c 0 -p two "$M/p"
+for i in 1 2 3 4; do
+	echo x >"$M/p/$i"
+	for t in $(targets "$M/p/$i"); do
+		[ "$t" = 3 ] || [ "$t" = 4 ] || fail "a file of pool two on target $t"
+	done
+done
+refused 'pool' "$WEFT" setstripe -p nonsense "$M/p"
 
 step "after a restart"
 it_down
