@@ -89,9 +89,10 @@ static void mgmt_stop(struct cluster *cl, bool power)
 		sim_host_power_cut(m->host);
 	else
 		sim_process_kill(m->env);
-	platter_cut(cl, m->gate, &m->platter);
+	gate_stop(m->gate);
 	rpc_node_free(m->node);
 	mgmtd_free(m->core);
+	platter_cut(cl, m->gate, &m->platter);
 	sim_process_free(m->env);
 	m->env = NULL;
 	m->up_ns = after_ms(cl, 50, DOWN_MS_MAX);
@@ -251,13 +252,14 @@ static void server_stop(struct server *s, bool power)
 		sim_host_power_cut(s->host);
 	else
 		sim_process_kill(s->env);
+	gate_stop(s->gate);
+	server_bury(s);
 	if (power || s->role == WP_ROLE_META)
 		platter_cut(s->cl, s->gate, &s->platter);
 	else
 		gate_shut(s->gate);
 	if (power && s->role == WP_ROLE_STORAGE)
 		objects_cut(s->cl->s);
-	server_bury(s);
 }
 
 static void server_init(struct cluster *cl, struct server *s, uint16_t role, unsigned i)
@@ -425,6 +427,9 @@ static void slow_disk(struct cluster *cl)
 
 void cluster_faults(struct cluster *cl)
 {
+	/* Quiet runs get further into the workload, wild ones find what happens between two faults. */
+	if (!rng_chance(&cl->rng, cl->wildness))
+		return;
 	if (cl->mgmt.env && rng_chance(&cl->rng, 2))
 		mgmt_stop(cl, rng_chance(&cl->rng, 500));
 	servers_faults(cl, cl->mdts, cl->mdts_n);
@@ -496,6 +501,7 @@ struct cluster *cluster_new(struct sim *s, unsigned mdts, unsigned osts)
 	cl->sim = sim_new(s->seed);
 	cl->mdts_n = mdts;
 	cl->osts_n = osts;
+	cl->wildness = 50 + rng_below(&cl->rng, 500);
 	net_init(cl);
 	cl->disks = sim_process_new(sim_host_new(cl->sim, "disks"));
 	cl->mgmt.host = sim_host_new(cl->sim, "mgmtd");

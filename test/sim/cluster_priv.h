@@ -73,6 +73,7 @@ struct cluster {
 	struct mount mounts[SIM_CLIENTS];
 	struct parting partings[2];
 	bool healing;
+	unsigned wildness; /* per mille of steps in which faults are drawn at all */
 };
 
 #endif
