@@ -362,6 +362,7 @@ static void revive(struct cluster *cl)
 		sim_partition(cl->sim, p->a, p->b, false);
 		sim_partition(cl->sim, p->b, p->a, false);
 		p->heal_ns = 0;
+		sim_note(cl->s, "%s and %s see each other again", sim_host_name(p->a), sim_host_name(p->b));
 	}
 }
 
@@ -395,9 +396,11 @@ static void part(struct cluster *cl, struct parting *p)
 {
 	unsigned which = rng_below(&cl->rng, 3);
 
+	if (p->heal_ns)
+		return;
 	p->a = any_host(cl);
 	p->b = any_host(cl);
-	if (p->a == p->b || cl->partings[0].heal_ns || cl->partings[1].heal_ns)
+	if (p->a == p->b)
 		return;
 	if (which != 0)
 		sim_partition(cl->sim, p->a, p->b, true);

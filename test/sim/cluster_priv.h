@@ -71,7 +71,7 @@ struct cluster {
 	struct server mdts[MDTS_MAX], osts[OSTS_MAX];
 	unsigned mdts_n, osts_n;
 	struct mount mounts[SIM_CLIENTS];
-	struct parting partings[2];
+	struct parting partings[1]; /* one at a time: two of one pair would be healed together */
 	bool healing;
 	unsigned wildness; /* per mille of steps in which faults are drawn at all */
 };
