@@ -39,7 +39,7 @@ static struct rpc_identity identity(uint16_t role, unsigned i, unsigned life, co
 static struct osd_dev *fault_on(struct cluster *cl, struct osd_dev *below)
 {
 	struct osd_params p = { .env = cl->disks, .below = below, .seed = rng_next(&cl->rng) };
-	struct osd_fault_plan plan = { .delay_us_max = rng_chance(&cl->rng, 200) ? 100000 : 2000 };
+	struct osd_fault_plan plan = { .delay_us_max = rng_chance(&cl->rng, 200) ? 40000 : 2000 };
 	struct osd_dev *dev;
 
 	weft_assert(osd_backend("fault")->open(&p, &dev) == 0);
