@@ -116,6 +116,8 @@ static void apply(struct op *op, const struct job *j, struct inode *i, const str
 		i->flags &= ~(uint32_t)INO_WRITING;
 		i->comps = t->comps;
 	}
+	/* Objects that came into being meanwhile, by growing: also when the writers go without having written. */
+	j->m->comps_before |= t->comps;
 	if (!(i->flags & INO_WRITING))
 		j->m->wrote = false;
 	i->dirty = true;
