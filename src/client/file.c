@@ -506,8 +506,9 @@ static void release_done(struct client_op *op, int err)
 	struct client_inode *in = op->file->inode;
 	int lost;
 
+	/* Who only read has lost nothing. */
 	pthread_mutex_lock(&in->lock);
-	lost = in->lost;
+	lost = op->file->wrote ? in->lost : 0;
 	pthread_mutex_unlock(&in->lock);
 	/* A handle that a lost session took with it is closed as well. */
 	if (err == -WEFT_ENOSESSION || err == -ESTALE)

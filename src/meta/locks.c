@@ -59,6 +59,21 @@ static int append_size(struct op *op, const struct wp_fid *fid, uint64_t *size)
 	return 0;
 }
 
+/* The same request waits already, sent before its connection was lost: both are answered together. */
+static bool join_waiting(struct op *op, const struct wp_fid *fid, const struct lock_spec *spec)
+{
+	struct lock_wait *w = locktab_find_wait(&op->mt->locks, fid, spec->kind, &spec->owner, spec->start, spec->end);
+	struct op *first;
+
+	if (!w || w->spec.type != spec->type)
+		return false;
+	first = container_of(w, struct parked, w)->op;
+	op->twin = first->twin;
+	first->twin = op;
+	op->mt->counters.resent_joined++;
+	return true;
+}
+
 static int acquire(struct op *op, const struct wp_lock_req *m)
 {
 	struct meta_target *mt = op->mt;
@@ -79,7 +94,9 @@ static int acquire(struct op *op, const struct wp_lock_req *m)
 		if (mt->locks.count >= LOCKS_MAX)
 			return -ENOLCK;
 	}
-	if (m->wait) {
+	if (m->wait && m->type != WP_LOCK_TYPE_UNLOCK) {
+		if (join_waiting(op, &m->fid, &spec))
+			return OP_WAIT;
 		p = NEW(struct parked);
 		p->op = op;
 		p->w.done = wait_over;

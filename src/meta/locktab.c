@@ -195,6 +195,23 @@ static bool earlier_waiter_conflicts(const struct lock_inode *i, const struct lo
 	return false;
 }
 
+/* The very lock is held already: its owner was not told, and asks again. Behind those that wait for it, it would wait for ever. */
+static bool is_held(const struct lock_inode *i, const struct lock_spec *s)
+{
+	const struct lock *l;
+
+	list_each (l, &i->held, node)
+		if (l->s.kind == s->kind && l->s.type == s->type && same_owner(&l->s.owner, &s->owner) && l->s.start <= s->start &&
+		    l->s.end >= s->end)
+			return true;
+	return false;
+}
+
+static bool must_queue(const struct lock_inode *i, const struct lock_spec *s, const struct lock_wait *until)
+{
+	return !is_held(i, s) && earlier_waiter_conflicts(i, s, until);
+}
+
 /* Grants what can be granted now. Callbacks run when the table is consistent again; they may call back into it. */
 static void wake(struct lock_inode *i)
 {
@@ -203,7 +220,7 @@ static void wake(struct lock_inode *i)
 
 	list_init(&granted);
 	list_each_safe (w, tmp, &i->waits, node) {
-		if (find_conflict(i, &w->spec) || earlier_waiter_conflicts(i, &w->spec, w))
+		if (find_conflict(i, &w->spec) || must_queue(i, &w->spec, w))
 			continue;
 		unqueue(w);
 		apply(i, &w->spec);
@@ -253,7 +270,7 @@ int locktab_set(struct locktab *t, const struct wp_fid *fid, const struct lock_s
 	if (spec->type == WP_LOCK_TYPE_UNLOCK) {
 		apply(i, spec);
 		wake(i);
-	} else if (!find_conflict(i, spec) && !(w && earlier_waiter_conflicts(i, spec, NULL))) {
+	} else if (!find_conflict(i, spec) && !(w && must_queue(i, spec, NULL))) {
 		apply(i, spec);
 		wake(i); /* a downgrade lets readers in */
 	} else if (!w) {

@@ -264,6 +264,8 @@ struct osd_dev *gate_new(struct osd_dev *below, struct env *env)
 	return &g->dev;
 }
 
+void gate_stop(struct osd_dev *dev) { gate_of(dev)->shut = true; }
+
 void gate_shut(struct osd_dev *dev)
 {
 	struct gate *g = gate_of(dev);

@@ -10,6 +10,8 @@
 
 /* below stays the caller's. */
 struct osd_dev *gate_new(struct osd_dev *below, struct env *env);
+/* The process is dead, its memory is about to go: nothing passes any more. gate_shut or gate_abandon must follow. */
+void gate_stop(struct osd_dev *gate);
 /* The process is dead. The gate itself is freed when the device has answered everything. */
 void gate_shut(struct osd_dev *gate);
 

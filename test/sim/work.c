@@ -96,7 +96,9 @@ void work_finish(struct worker *w, int err, const struct client_res *res)
 {
 	struct sim *s = w->s;
 
-	sim_note(s, "w%u %s %s -> %s", w->id, w->op->name, w->a ? w->a->name : "", err ? strerror(-err) : "ok");
+	sim_note(s, "w%u %s %s [%x] %llu+%llu flags %x since %.6f -> %s", w->id, w->op->name, w->a ? w->a->name : "", w->n ? w->n->fid.oid : 0,
+		 (unsigned long long)w->offset, (unsigned long long)w->len, w->flags, (double)w->started_ns / 1e9,
+		 err ? strerror(-err) : "ok");
 	s->done++;
 	s->errors += err != 0;
 	w->op->end(w, err, res);
