@@ -490,6 +490,8 @@ void cl_inode_mark_clean(struct client_inode *in, struct obj_state *o);
 void cl_file_wrote(struct client_file *f, const struct grant *g, const struct io *io);
 /* Nothing is known of the file's objects any more: no hints. */
 void cl_file_unknown(struct client_file *f);
+/* lock.c: what a restarted target will be told that we hold; type UNLOCK: not any more. */
+void cl_lock_held(struct client_inode *in, const struct client_lock *l);
 /* What a sole writer knows; false: not enough for a hint. */
 bool cl_file_get_hint(struct client_file *f, struct wp_data_hint *h);
 

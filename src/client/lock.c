@@ -42,7 +42,7 @@ static void held_cut(struct client_inode *in, const struct client_lock *l)
 	}
 }
 
-static void held_change(struct client_inode *in, const struct client_lock *l)
+void cl_lock_held(struct client_inode *in, const struct client_lock *l)
 {
 	pthread_mutex_lock(&in->lock);
 	held_cut(in, l);
@@ -108,7 +108,7 @@ struct client_op *client_getlk(struct client *c, struct client_file *f, const st
 static void setlk_done(struct client_op *op, int err)
 {
 	if (!err)
-		held_change(op->file->inode, &op->res.lock);
+		cl_lock_held(op->file->inode, &op->res.lock);
 	cl_op_finish(op, err == -WEFT_ENOSESSION ? -ENOLCK : err);
 }
 
@@ -159,7 +159,7 @@ static void flushed(struct client_op *op, int err)
 	struct client_lock all = op->res.lock;
 
 	all.type = WP_LOCK_TYPE_UNLOCK;
-	held_change(op->file->inode, &all);
+	cl_lock_held(op->file->inode, &all);
 	cl_op_finish(op, err == -WEFT_ENOSESSION ? 0 : err);
 }
 

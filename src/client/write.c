@@ -11,11 +11,21 @@ static void write_start(struct client_op *op);
 
 /* ---- append ------------------------------------------------------------------------------------------------------ */
 
+/* As any other lock it is told to a target that restarts while we write: others must not append at the same place. */
+static void append_held(struct client_op *op, uint8_t type)
+{
+	struct client_lock l = { .kind = WP_LOCK_KIND_APPEND, .type = type, .owner = op->owner, .end = UINT64_MAX,
+				 .pid = op->c->m->pid };
+
+	cl_lock_held(op->file->inode, &l);
+}
+
 static void append_unlock(struct client_op *op, bool cancel)
 {
 	struct client_op *u;
 	const struct wp_fid fid = op->file->inode->fid;
 
+	append_held(op, WP_LOCK_TYPE_UNLOCK);
 	if (cancel) {
 		u = cl_op_new(op->c, NULL, NULL);
 		u->flags |= OP_INTERNAL;
@@ -47,6 +57,7 @@ static void append_locked(struct client_op *op, int err)
 		return;
 	}
 	op->locked = true;
+	append_held(op, WP_LOCK_TYPE_WRITE);
 	op->offset = rep.size;
 	write_start(op);
 }

@@ -9,7 +9,6 @@
 
 #define MGMTD_ADDR "sim:mgmtd:1"
 #define DEV_BYTES MIB(512)
-#define SESSION_MS 40000u
 #define GRACE_MS 25000u
 #define OFFLINE_MS 120000u    /* nobody is away for so long: a cluster without targets cannot make files */
 #define PARTING_MS_MAX 6000u  /* shorter than sessions and grace: nobody is evicted */

@@ -14,6 +14,7 @@
 
 #define MDTS_MAX 2u
 #define OSTS_MAX 4u
+#define SESSION_MS 40000u
 
 /* The process of one target. */
 struct server {
