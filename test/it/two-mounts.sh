@@ -25,7 +25,7 @@ diff -r "$M/w" "$B/w"
 
 step "a mount dies: its locks and open files do not stay for ever"
 touch "$M/lock"
-flock -x "$B/lock" sleep 1000 &
+flock -x -F "$B/lock" sleep 1000 >/dev/null 2>&1 &
 eventually 5 bash -c "! flock -n '$M/lock' true"
 echo secret >"$B/gone"
 exec 8<"$B/gone"
