@@ -20,6 +20,7 @@
 #define UNIX_PATH_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 #define SPACE_MIN MIB(64) /* below this a new cluster could not even write its journals */
 #define STOP_TIMEOUT_MS 30000
+#define DETACHED_TIMEOUT_MS 3000
 
 static unsigned opt_meta = 2, opt_storage = 4;
 static const char *opt_backend = "disk", *opt_mount, *opt_host = "127.0.0.1";
@@ -244,7 +245,12 @@ static int start_all(struct cluster *c, unsigned *started)
 		struct daemon *d = &c->daemons[i];
 		bool is_mount = !strcmp(d->role, "mount");
 
-		if ((is_mount && opt_no_mount) || daemon_pid(c, d))
+		if (is_mount && opt_no_mount)
+			continue;
+		/* Detached (umount -l) while in use: the daemon lives until its last user goes, but there is no mount any more. */
+		if (is_mount && daemon_pid(c, d) && !mount_is_on(d->dir))
+			(void)!daemon_stop(c, d, DETACHED_TIMEOUT_MS, true);
+		if (daemon_pid(c, d))
 			continue;
 		if (is_mount)
 			mount_clear_dead(d->dir);
