@@ -45,7 +45,7 @@ static const struct conf_choice transports[] = {
 static const struct conf_option mount_options[] = {
 	{ "threads", CONF_U64, CONF_FIELD(options, threads), "N", "0", "reactor threads; 0 chooses by the number of processors",
 	  0, THREADS_MAX },
-	{ "fuse-transport", CONF_ENUM, CONF_FIELD(options, transport), "WAY", "auto",
+	{ "fuse-transport", CONF_ENUM, CONF_FIELD(options, transport), "WAY", "classic",
 	  "how requests come from the kernel: uring (faster; Linux 6.14 and newer, if the fuse module's parameter enable_uring is "
 	  "Y), classic (/dev/fuse), or auto: uring if the kernel offers it",
 	  .choices = transports },
