@@ -202,27 +202,19 @@ int verb_node_list(int argc, char **argv)
 	return 0;
 }
 
-int verb_target_list(int argc, char **argv)
+static int list_targets(const struct column *columns)
 {
 	struct view v;
 
 	if (view_open(&v) < 0)
 		return 1;
-	table_print(target_rows(v.map, v.space), target_columns);
+	table_print(target_rows(v.map, v.space), columns);
 	admin_close(v.admin);
 	return 0;
 }
 
-int verb_df(int argc, char **argv)
-{
-	struct view v;
-
-	if (view_open(&v) < 0)
-		return 1;
-	table_print(target_rows(v.map, v.space), df_columns);
-	admin_close(v.admin);
-	return 0;
-}
+int verb_target_list(int argc, char **argv) { return list_targets(target_columns); }
+int verb_df(int argc, char **argv) { return list_targets(df_columns); }
 
 int verb_pool_list(int argc, char **argv)
 {
