@@ -85,7 +85,7 @@ struct minode {
 	struct list handles;
 	uint32_t n_handles, n_writers, lingers;
 	uint32_t comps_before;   /* what could have objects before the first writer came */
-	bool wrote;              /* some writer closed having written, or a writer was lost */
+	bool unwritten;          /* the record is still what it was before the first writer: nobody wrote. Not known: false */
 	bool orphan;
 	struct job *job;         /* settling or truncation under way */
 	struct list queue;       /* ops that wait for the job to end */

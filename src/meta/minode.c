@@ -82,7 +82,7 @@ struct handle *handle_add(struct op *op, const struct inode *i, uint64_t id, uin
 			other->shared = true;
 		if (!m->n_writers++) {
 			m->comps_before = comps_before;
-			m->wrote = comps_before == COMPS_UNKNOWN;
+			m->unwritten = comps_before != COMPS_UNKNOWN;
 		}
 	}
 	list_append(&m->handles, &h->link);
@@ -144,10 +144,10 @@ void ino_released(struct meta_target *mt, const struct wp_fid *fid)
 		if (mop_commit_step(op))
 			log_debug("meta", "an orphan is removed at the next start only");
 	} else if (i->flags & INO_WRITING && !m->n_writers && !m->orphan && !mt->grace) {
-		if (m->wrote)
-			settle_start(mt, fid);
-		else
+		if (m->unwritten)
 			unwritten(op, i, m);
+		else
+			settle_start(mt, fid); /* also after writers of before a restart, whom only the record remembers */
 	}
 	mop_internal_done(op);
 	minode_put(mt, m);

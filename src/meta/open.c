@@ -198,16 +198,15 @@ static void close_writer(struct op *op, const struct handle *h, const struct wp_
 	struct minode *mi = h->m;
 	struct inode *i;
 
-	mi->wrote |= m->wrote;
+	mi->unwritten &= !m->wrote;
 	if (mi->n_writers > 1 || mi->job || mi->orphan || op->mt->grace || ino_load(op, &m->fid, &i) || !(i->flags & INO_WRITING))
 		return;
-	if (!mi->wrote) {
+	if (mi->unwritten) {
 		i->flags &= ~(uint32_t)INO_WRITING;
 		i->comps = mi->comps_before;
 		i->dirty = true;
 	} else if (m->has & WP_CLOSE_REQ_HAS_HINT && !h->shared) {
 		apply_hint(op, i, h, &m->hint);
-		mi->wrote = false;
 	}
 }
 
@@ -227,7 +226,7 @@ int meta_close(struct op *op)
 		close_writer(op, h, m);
 	err = mop_commit(op);
 	if (err)
-		h->m->wrote = true; /* no room for the record: the objects are asked when there is */
+		h->m->unwritten = false; /* no room for the record: the objects are asked when there is */
 	handle_drop(op->mt, h);
 	ino_released(op->mt, &m->fid);
 	return 0;

@@ -104,7 +104,8 @@ static bool drop_handle(struct htab_node *n, void *arg)
 	struct meta_target *mt = arg;
 	struct wp_fid fid = wp_ino_to_fid(h->m->ino);
 
-	h->m->wrote |= h->flags & WP_OPEN_WRITE; /* whatever it wrote */
+	if (h->flags & WP_OPEN_WRITE)
+		h->m->unwritten = false; /* who knows what it wrote */
 	handle_drop(mt, h);
 	ino_released(mt, &fid);
 	return true;

@@ -118,8 +118,6 @@ static void apply(struct op *op, const struct job *j, struct inode *i, const str
 	}
 	if (j->m->comps_before != COMPS_UNKNOWN)
 		j->m->comps_before |= t->comps; /* also if no writer will have written */
-	if (!(i->flags & INO_WRITING))
-		j->m->wrote = false;
 	i->dirty = true;
 }
 

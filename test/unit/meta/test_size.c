@@ -248,7 +248,9 @@ static void test_lost_writer(void)
 	a = attr_of(e.attr.fid);
 	ok(a.flags & WP_ATTR_UNSETTLED, "in grace the writer may come back");
 	is_int(t_unlink(&w, root_fid, "none"), -ENOENT, "the namespace works in grace");
+	is_int(t_open(&w, e.attr.fid, WP_OPEN_READ, 3, NULL), 0, "somebody opens it for reading");
 	world_sleep(&w, 40000);
+	is_int(t_close(&w, e.attr.fid, 3, false, NULL), 0, "and closes it after the writer was given up");
 	a = attr_of(e.attr.fid);
 	ok(a.size == 777 && !(a.flags & WP_ATTR_UNSETTLED), "after it the objects are asked");
 	is_int(t_unlink(&w, root_fid, "l"), 0, "unlink");
