@@ -216,7 +216,10 @@ static uint64_t match(uint32_t id, uint64_t offset, const uint8_t *p, uint64_t l
 	return n;
 }
 
-/* What was seen stays; after a power cut what came back is durable. */
+/*
+ * What was seen stays. An older version that came back after a power cut is what the medium holds: durable. The newest one may have
+ * been on a target that did not lose its power: the next cut may undo it.
+ */
 static void settle(struct content_extent *e, unsigned seen)
 {
 	uint32_t id = e->ids[seen];
@@ -226,7 +229,7 @@ static void settle(struct content_extent *e, unsigned seen)
 	memmove(e->ids + 1, e->ids, seen * sizeof(e->ids[0]));
 	e->ids[0] = id;
 	e->live = 1;
-	if (!e->maybe) {
+	if (!e->maybe && seen) {
 		e->n = 1;
 		e->overflow = false;
 	}

@@ -194,6 +194,8 @@ void work_client_died(struct sim *s, unsigned client)
 		}
 		if (!w->op || w->in_doubt)
 			continue;
+		sim_note(s, "w%u %s %s [%x] %llu+%llu flags %x since %.6f is in doubt", w->id, w->op->name, w->a ? w->a->name : "", w->n ? w->n->fid.oid : 0,
+			 (unsigned long long)w->offset, (unsigned long long)w->len, w->flags, (double)w->started_ns / 1e9);
 		if (w->op->doubt)
 			w->op->doubt(w);
 		w->file = NULL;
