@@ -37,8 +37,10 @@ int entry_fill(struct op *op, const struct inode *i, uint32_t rights, bool want_
 	ino_attr(i, &e->attr);
 	/* ino_flush counts the change that is being made. */
 	e->attr.change += i->dirty && !i->fresh ? 1 : 0;
-	if (unsettled)
+	if (unsettled) {
 		e->attr.flags |= WP_ATTR_UNSETTLED;
+		minode_size_asked(minode_find(op->mt, &i->fid), op->ses);
+	}
 	if (inode_is_dir(i) && want_layout) {
 		err = layout_decode(op->arena, layout_policy(op->mt, i), &e->layout);
 		if (!err)

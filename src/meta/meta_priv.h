@@ -74,7 +74,7 @@ struct handle {
 	struct minode *m;
 	uint64_t id;
 	uint32_t flags;          /* WP_OPEN_* */
-	bool shared;             /* another writer, or a change of size by others, since it was opened: its hint is not enough */
+	bool shared;             /* since it was opened others wrote, changed the size, or asked for it: its hint is not enough */
 	bool resized;            /* it changed the size itself: objects behind the size may exist */
 };
 
@@ -419,6 +419,8 @@ void handle_drop(struct meta_target *mt, struct handle *h);
 void ino_released(struct meta_target *mt, const struct wp_fid *fid);
 /* Other writers do not know the size any more. m and by may be NULL. */
 void minode_size_changed(struct minode *m, struct handle *by);
+/* by learns the size from the objects: should they lose what they have, a writer's own account must not contradict. m may be NULL. */
+void minode_size_asked(struct minode *m, const struct session *by);
 
 /* ---- linger.c ------------------------------------------------------------------------------------------------------- */
 

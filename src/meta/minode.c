@@ -118,6 +118,17 @@ void minode_size_changed(struct minode *m, struct handle *by)
 		by->resized = true;
 }
 
+void minode_size_asked(struct minode *m, const struct session *by)
+{
+	struct handle *h;
+
+	if (!m)
+		return;
+	list_each (h, &m->handles, link)
+		if (h->ses != by)
+			h->shared = true;
+}
+
 /* The last writer went without having written: the record is as it was before the first came. */
 static void unwritten(struct op *op, struct inode *i, const struct minode *m)
 {

@@ -185,7 +185,7 @@ static void apply_hint(struct op *op, struct inode *i, const struct handle *h, c
 			i->ctime = hint->mtime;
 	}
 	i->comps = hint->data_version ? comps_up_to(op, i, h, hint->size, hint->blocks) : 0;
-	i->size = MIN(hint->size, (uint64_t)WEFT_FILE_SIZE_MAX);
+	i->size = MAX(i->size, MIN(hint->size, (uint64_t)WEFT_FILE_SIZE_MAX));
 	i->blocks = hint->blocks;
 	i->data_version = hint->data_version;
 	i->flags &= ~(uint32_t)INO_WRITING;

@@ -149,7 +149,7 @@ static int version_now(struct op *op, struct inode *i, const struct wp_setattr_r
 	if (m->has & WP_SETATTR_REQ_HAS_HINT && h && h->flags & WP_OPEN_WRITE && h->m->ino == wp_fid_to_ino(&i->fid) && !h->shared &&
 	    h->m->n_writers == 1) {
 		i->data_version = m->hint.data_version;
-		i->size = m->hint.size;
+		i->size = MAX(i->size, MIN(m->hint.size, (uint64_t)WEFT_FILE_SIZE_MAX));
 		i->blocks = m->hint.blocks;
 		return 0;
 	}

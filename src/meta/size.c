@@ -100,7 +100,7 @@ static void apply(struct op *op, const struct job *j, struct inode *i, const str
 {
 	if (j->truncate) {
 		ino_touch(op, i, TOUCH_MTIME | TOUCH_CTIME);
-		i->size = j->m->n_writers ? t->size : j->size;
+		i->size = j->m->n_writers ? MAX(t->size, j->size) : j->size;
 	} else {
 		if (t->version != i->data_version) {
 			if (time_cmp(&t->mtime, &i->mtime) > 0)
@@ -108,7 +108,8 @@ static void apply(struct op *op, const struct job *j, struct inode *i, const str
 			if (time_cmp(&t->mtime, &i->ctime) > 0)
 				i->ctime = t->mtime;
 		}
-		i->size = t->size;
+		/* What was told once is not taken back: objects may have lost what was not synced. Truncation alone makes files shorter. */
+		i->size = MAX(t->size, i->size);
 	}
 	i->blocks = t->blocks;
 	i->data_version = t->version;

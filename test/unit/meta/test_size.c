@@ -230,6 +230,52 @@ static void test_crash_in_truncate(void)
 	is_int(world_objects_of(&w, e.attr.fid), 0, "objects are gone");
 }
 
+/* A storage target loses its power, and what was written and not synced. */
+static void test_lost_data(void)
+{
+	struct rpc_conn conn;
+	uint64_t session;
+	struct wp_setattr_req q = { .valid = WP_SETATTR_SIZE, .size = 100, .cred = w.cred };
+	struct wp_getattr_req g;
+	struct wp_data_hint h;
+	struct wp_entry e;
+	struct wp_attr a;
+	struct wp_enc enc;
+	struct call c;
+	uint8_t buf[64];
+
+	is_int(t_create(&w, root_fid, "d", 0644, WP_OPEN_WRITE, 1, &e), 0, "create");
+	world_write(&w, &e, 0, 5000);
+	h = hint_of(e.attr.fid, 5000);
+	is_int(t_close(&w, e.attr.fid, 1, true, &h), 0, "close with a hint");
+	world_obj(&w, e.attr.fid, 0, 0)->stat.size = 1000;
+	is_int(t_open(&w, e.attr.fid, WP_OPEN_WRITE, 1, NULL), 0, "data is lost, open for writing");
+	a = attr_of(e.attr.fid);
+	ok(a.flags & WP_ATTR_UNSETTLED && a.size == 5000, "the size that was told is still told");
+	is_int(t_close(&w, e.attr.fid, 1, true, NULL), 0, "close");
+	a = attr_of(e.attr.fid);
+	ok(!(a.flags & WP_ATTR_UNSETTLED) && a.size == 5000, "and is not taken back");
+	is_int(t_open(&w, e.attr.fid, WP_OPEN_WRITE, 1, NULL), 0, "open for writing");
+	world_write(&w, &e, 5000, 4000);
+	h = hint_of(e.attr.fid, 9000);
+	world_obj(&w, e.attr.fid, 0, 0)->stat.size = 1000;
+	g = (struct wp_getattr_req){ .fid = e.attr.fid };
+	world_other_session(&w, &conn, 4712, &session);
+	wp_enc_init(&enc, buf, sizeof(buf));
+	wp_getattr_req_enc(&enc, &g);
+	call_send(&w, &c, &conn, session, 0, 1, WP_OP_GETATTR, buf, enc.len);
+	ok(call_wait(&w, &c) && !c.err, "another client sees what the objects lost,");
+	call_done(&c);
+	meta_target_service(w.mt)->conn_down(w.mt, &conn);
+	is_int(t_close(&w, e.attr.fid, 1, true, &h), 0, "which its writer does not know:");
+	is_int(attr_of(e.attr.fid).size, 5000, "its hint is not believed");
+	q.fid = e.attr.fid;
+	is_int(t_setattr(&w, &q, &a), 0, "truncate");
+	ok(a.size == 100 && attr_of(e.attr.fid).size == 100, "makes it shorter");
+	is_int(t_unlink(&w, root_fid, "d"), 0, "unlink");
+	world_sleep(&w, 1000);
+}
+
 /* A writer that never comes back after a restart. */
 static void test_lost_writer(void)
 {
@@ -359,6 +405,7 @@ int main(void)
 	test_orphan();
 	test_storage_down();
 	test_crash_in_truncate();
+	test_lost_data();
 	test_lost_writer();
 	test_reclaim();
 	test_append();
