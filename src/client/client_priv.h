@@ -104,6 +104,7 @@ struct obj_state {
 	uint64_t version, size, blocks, verifier;
 	struct wp_time mtime;
 	bool dirty;   /* written since the last successful sync: verifier is that of the oldest such write */
+	bool foreign; /* others have written it since we last heard of it: not dirty, but synced by us all the same */
 	uint32_t seq; /* of the last write, to see whether one came in during a sync */
 };
 
@@ -120,7 +121,9 @@ struct client_inode {
 	uint32_t objs_n;          /* [inode] */
 	uint32_t dirty_n;         /* [inode] */
 	bool complete;            /* [inode] objs describes all objects of the file, as far as this mount can know */
-	bool unknown_dirty;       /* [inode] made after the table forgot something: the first fsync syncs all objects */
+	uint64_t unknown_end;     /* [inode] what lies before may not be synced, by others or forgotten by the table: the next fsync
+				   * syncs all its objects */
+	uint32_t unknown_seq;     /* [inode] grows with each finding of that kind */
 	bool meta_dirty;          /* [inode] size may have to be told: fsync of the inode waits for the metadata target */
 	uint32_t size_changes;    /* [inode] truncations by this mount: complete does not survive them */
 	int lost;                 /* [inode] -EIO until an fsync reported it */
@@ -344,7 +347,8 @@ struct client_op {
 	bool size_known, ios_over; /* reads */
 	struct list ios_redo;
 	bool locked;            /* appends: the lock is held */
-	bool lost, all_objs;    /* syncs */
+	bool lost;              /* syncs */
+	uint32_t unknown_seq;   /* of the inode, when the sync began */
 	uint64_t owner;         /* appends: of the lock */
 	uint32_t io_flags;
 	uint32_t tries;
@@ -484,6 +488,9 @@ struct client_inode *cl_inode_get(struct client_mount *m, const struct wp_fid *f
 void cl_inode_put(struct client_inode *in);
 void cl_inodes_free(struct client_mount *m);
 void cl_inode_heard_size(struct client_inode *in, uint64_t size);
+/* The answer to a stat or a read of an object: shows what others wrote, and what a target lost. The first is for whoever has no file. */
+void cl_inode_heard_obj(struct client_mount *m, const struct grant *g, const struct io *io);
+void cl_file_heard_obj(struct client_file *f, const struct grant *g, const struct io *io);
 struct obj_state *cl_inode_obj(struct client_inode *in, const struct grant *g, uint32_t index);
 void cl_inode_mark_clean(struct client_inode *in, struct obj_state *o);
 /* A write, allocation or the like of the file succeeded on one object. */

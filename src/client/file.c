@@ -110,7 +110,7 @@ struct client_inode *cl_inode_get(struct client_mount *m, const struct wp_fid *f
 	in->fid = *fid;
 	in->m = m;
 	in->refs = 1;
-	in->unknown_dirty = m->forgot;
+	in->unknown_end = m->forgot ? UINT64_MAX : 0;
 	pthread_mutex_init(&in->lock, NULL);
 	list_init(&in->lru);
 	list_init(&in->locks);
@@ -160,6 +160,61 @@ void cl_inode_heard_size(struct client_inode *in, uint64_t size)
 	pthread_mutex_lock(&in->lock);
 	in->known_size = size;
 	pthread_mutex_unlock(&in->lock);
+}
+
+/* With the inode locked: data before end may wait for somebody's sync. */
+static void inode_unsynced(struct client_inode *in, uint64_t end)
+{
+	in->unknown_end = MAX(in->unknown_end, end);
+	in->unknown_seq++;
+}
+
+/* With the inode locked. */
+static void heard_obj(struct client_inode *in, const struct grant *g, const struct io *io)
+{
+	struct obj_state *o;
+
+	if (in->objs_n != g->objs_n) { /* a mere reader keeps no books of objects */
+		if (io->stat.version)
+			inode_unsynced(in, UINT64_MAX);
+		return;
+	}
+	o = &in->objs[io->obj_index];
+	if (io->what == WP_OP_OBJ_STAT && ((o->version && !io->stat.version) || (o->dirty && o->verifier != io->verifier)))
+		in->complete = false; /* lost: what we know of the object's size is not true any more */
+	if (io->stat.version > o->version) {
+		o->version = io->stat.version;
+		o->size = io->stat.size;
+		o->blocks = io->stat.blocks;
+		o->mtime = io->stat.mtime;
+		o->foreign = true;
+		o->seq++;
+	}
+}
+
+void cl_file_heard_obj(struct client_file *f, const struct grant *g, const struct io *io)
+{
+	pthread_mutex_lock(&f->inode->lock);
+	heard_obj(f->inode, g, io);
+	pthread_mutex_unlock(&f->inode->lock);
+}
+
+/* The lock of the mount is held, so that the inode stays. */
+void cl_inode_heard_obj(struct client_mount *m, const struct grant *g, const struct io *io)
+{
+	struct client_inode *in;
+	struct htab_node *n;
+
+	pthread_mutex_lock(&m->lock);
+	htab_each_match(n, &m->inodes, fid_hash(&io->obj.fid)) {
+		in = container_of(n, struct client_inode, node);
+		if (!wp_fid_eq(&in->fid, &io->obj.fid))
+			continue;
+		pthread_mutex_lock(&in->lock);
+		heard_obj(in, g, io);
+		pthread_mutex_unlock(&in->lock);
+	}
+	pthread_mutex_unlock(&m->lock);
 }
 
 /* With the inode locked. */
@@ -296,9 +351,14 @@ static bool inode_knows_all(const struct client_inode *in, const struct wp_attr 
 
 static void inode_opened(struct client_inode *in, const struct wp_attr *a, bool created)
 {
+	bool unsettled = a->flags & WP_ATTR_UNSETTLED;
+
 	pthread_mutex_lock(&in->lock);
 	if (in->refs == 1)
 		in->complete = inode_knows_all(in, a, created);
+	/* What others wrote before we came is ours to sync: fsync is about the file. */
+	if (!created && (unsettled || !inode_knows_all(in, a, created)))
+		inode_unsynced(in, unsettled ? UINT64_MAX : a->size);
 	if (!(a->flags & WP_ATTR_UNSETTLED) || created)
 		in->known_size = a->size;
 	in->atime = a->atime;

@@ -293,6 +293,7 @@ static int io_decode(struct io *io)
 	case WP_OP_OBJ_STAT:
 		err = wp_obj_stat_rep_decode(p, len, NULL, 0, &rep.stat);
 		io->stat = rep.stat.stat;
+		io->verifier = rep.stat.verifier;
 		return err;
 	default:
 		err = wp_target_sync_rep_decode(p, len, NULL, 0, &rep.target_sync);

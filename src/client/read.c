@@ -117,6 +117,7 @@ static void read_pump(struct client_op *op)
 static void read_io_done(struct client_op *op, struct io *io)
 {
 	op->c->stats.read_bytes += io->got;
+	cl_file_heard_obj(op->file, op->grant, io);
 	if (io->bounce)
 		iov_put(op, io->file_offset - op->offset, io->dst, io->got);
 	if (io->got < io->length)

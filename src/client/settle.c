@@ -38,6 +38,7 @@ static void settle_io_done(struct client_op *op, struct io *io)
 	struct settle *s = op->settle;
 	const struct wp_component *c = &op->grant->layout.components[io->obj.component];
 
+	cl_inode_heard_obj(op->c->m, op->grant, io);
 	s->size = MAX(s->size, stripe_file_end(c, io->obj.stripe, io->stat.size));
 	s->blocks += io->stat.blocks;
 	s->versions += io->stat.version;
@@ -94,7 +95,8 @@ void cl_op_settle(struct client_op *op, const struct wp_entry *e, void (*next)(s
 	if (!op->settle)
 		op->settle = NEW(struct settle);
 	s = op->settle;
-	*s = (struct settle){ .next = next };
+	/* Not less than what was told before: the objects may have lost what was not synced. */
+	*s = (struct settle){ .next = next, .size = e->attr.size };
 	cl_op_set_grant(op, cl_grant_new(&e->layout, &e->cap));
 	cl_op_ios(op, settle_pump, settle_io_done, settle_done);
 }

@@ -3,6 +3,10 @@
  * Making written data durable. Metadata is durable when its request is answered; data is when its object's target says so, under the
  * verifier that the writes were acknowledged with. Another verifier means that the target restarted in between and may have
  * forgotten them: EIO, once.
+ *
+ * fsync is about the file, not about who wrote: objects that others have written, before the file was opened here or as later answers
+ * showed, are synced as well. Not known here, and left to its writer's fsync, is what another mount writes while both have the
+ * file open and this one does not look.
  */
 #include "client/client_priv.h"
 
@@ -28,11 +32,13 @@ static struct sync_list *sync_collect(struct client_op *op)
 
 	l->n = l->next = 0;
 	pthread_mutex_lock(&in->lock);
-	op->all_objs = in->unknown_dirty;
+	op->unknown_seq = in->unknown_seq;
 	known = in->objs_n == g->objs_n;
-	for (i = 0; i < g->layout.components_n && (op->all_objs || (known && in->dirty_n)); i++) {
+	for (i = 0; i < g->layout.components_n; i++) {
+		bool all = g->layout.components[i].start < in->unknown_end;
+
 		for (s = 0; s < g->layout.components[i].targets_n; s++, index++) {
-			if (op->all_objs || in->objs[index].dirty)
+			if (all || (known && (in->objs[index].dirty || in->objs[index].foreign)))
 				l->objs[l->n++] = (struct sync_obj){ i, s };
 		}
 	}
@@ -69,6 +75,8 @@ static void sync_io_done(struct client_op *op, struct io *io)
 	} else if (o->dirty && o->seq == io->seq) {
 		cl_inode_mark_clean(in, o);
 	}
+	if (!io->err && o->seq == io->seq)
+		o->foreign = false;
 	pthread_mutex_unlock(&in->lock);
 	cl_io_free(io);
 }
@@ -83,8 +91,8 @@ static void sync_done(struct client_op *op)
 		err = in->lost;
 		in->lost = 0;
 	}
-	if (!err && op->all_objs)
-		in->unknown_dirty = false;
+	if (!err && op->unknown_seq == in->unknown_seq)
+		in->unknown_end = 0;
 	pthread_mutex_unlock(&in->lock);
 	cl_op_finish(op, err == -WEFT_ENOSESSION ? -EIO : err);
 }

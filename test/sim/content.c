@@ -15,7 +15,7 @@ static uint8_t content_byte(uint32_t id, uint64_t offset)
 {
 	uint64_t word = hash_u64((uint64_t)id << 32 ^ offset >> 3);
 
-	if (!id)
+	if (!content_counter(id))
 		return 0;
 	return (uint8_t)(word >> (8u * (offset & 7)));
 }
@@ -129,12 +129,12 @@ void content_write(struct content *c, uint64_t offset, uint64_t len, uint32_t id
 	c->size_lo = MAX(c->size_lo, offset + len);
 }
 
-void content_punch(struct content *c, uint64_t offset, uint64_t len)
+void content_punch(struct content *c, uint64_t offset, uint64_t len, unsigned writer)
 {
 	uint64_t end = MIN(offset + len, c->size_hi);
 
 	if (offset < end)
-		write_range(c, offset, end, 0, false);
+		write_range(c, offset, end, content_id(writer, 0), false);
 }
 
 void content_lost_write(struct content *c, uint64_t offset, uint64_t len)
@@ -176,19 +176,28 @@ void content_maybe_truncate(struct content *c, uint64_t size)
 	c->size_durable = MIN(c->size_durable, c->size_lo);
 }
 
-void content_synced(struct content *c, unsigned writer)
+/* Does this fsync say that the newest version is on the medium? */
+static bool says(const struct content_extent *e, unsigned writer, uint32_t before)
+{
+	if (content_writer(e->ids[0]) == writer)
+		return e->live == 1 || !e->maybe;
+	/* Of what others lost before, it knows nothing. */
+	return e->live == 1 && (before == UINT32_MAX || (content_counter(e->ids[0]) && content_counter(e->ids[0]) <= before));
+}
+
+void content_synced(struct content *c, unsigned writer, uint32_t before)
 {
 	for (size_t i = 0; i < c->n; i++) {
 		struct content_extent *e = &c->ext[i];
 
-		if (e->live > 1 && (e->maybe || content_writer(e->ids[0]) != writer))
+		if (!says(e, writer, before))
 			continue;
 		e->live = e->n = 1;
 		e->overflow = false;
+		if (e->end <= c->size_lo)
+			c->size_durable = MAX(c->size_durable, e->end);
 	}
 	merge(c);
-	if (c->size_lo == c->size_hi)
-		c->size_durable = c->size_lo;
 }
 
 void content_sync_failed(struct content *c, unsigned writer)

@@ -33,6 +33,7 @@ struct wfile {
 	struct client_file *f;
 	struct mnode *n;
 	uint32_t flags;
+	uint32_t before;        /* sim.counter when it was opened */
 };
 
 struct wop;

@@ -269,7 +269,7 @@ static void synced(struct worker *w, uint64_t verifier)
 	if (*before && *before != verifier)
 		content_sync_failed(&w->o->content, w->client + 1);
 	else
-		content_synced(&w->o->content, w->client + 1);
+		content_synced(&w->o->content, w->client + 1, UINT32_MAX);
 	*before = 0;
 }
 
@@ -311,7 +311,7 @@ static void op_done(struct worker *w)
 		break;
 	case WP_OP_OBJ_ALLOC:
 		DECODE(obj_alloc, &al);
-		content_punch(c, w->offset, w->len);
+		content_punch(c, w->offset, w->len, w->client + 1);
 		dirty(w, al.verifier);
 		break;
 	case WP_OP_OBJ_TRUNCATE:

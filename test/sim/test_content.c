@@ -30,7 +30,7 @@ static void test_plain(void)
 	content_truncate(&c, 125);
 	content_truncate(&c, 140);
 	ok(sees(&c, 120, 5, 8, 5) && sees(&c, 125, 100, 0, 15), "cut and grown: zeros");
-	content_punch(&c, 100, 1000);
+	content_punch(&c, 100, 1000, 1);
 	ok(sees(&c, 100, 40, 0, 40) && content_check_size(&c, 140, why, sizeof(why)), "punched");
 	ok(!content_check_size(&c, 141, why, sizeof(why)), "wrong size");
 	content_done(&c);
@@ -43,7 +43,7 @@ static void test_crash(void)
 
 	content_init(&c);
 	content_write(&c, 0, 100, a);
-	content_synced(&c, 1);
+	content_synced(&c, 1, UINT32_MAX);
 	content_write(&c, 0, 200, b);
 	content_power_cut(&c);
 	content_fill(a, 0, buf, 50);
@@ -53,13 +53,13 @@ static void test_crash(void)
 	ok(!sees(&c, 0, 50, 0, 50), "and what was synced is never lost");
 	content_write(&c, 0, 100, b);
 	content_power_cut(&c);
-	content_synced(&c, 1);
+	content_synced(&c, 1, UINT32_MAX);
 	ok(sees(&c, 0, 50, a, 50), "another's sync says nothing of what b lost");
 	content_write(&c, 0, 100, b);
 	content_power_cut(&c);
-	content_synced(&c, 2);
+	content_synced(&c, 2, UINT32_MAX);
 	ok(!sees(&c, 0, 50, a, 50), "b's own sync does");
-	content_synced(&c, 2);
+	content_synced(&c, 2, UINT32_MAX);
 	content_write(&c, 300, 100, b);
 	content_power_cut(&c);
 	ok(sees(&c, 250, 10, 0, 0), "nothing may be left of a lost end");
@@ -74,9 +74,35 @@ static void test_crash(void)
 	content_done(&c);
 }
 
+/* Who synced what, and what a second power cut may undo. */
+static void test_sync(void)
+{
+	struct content c;
+	uint32_t a = content_id(1, 1), b = content_id(2, 2), b2 = content_id(2, 3);
+
+	content_init(&c);
+	content_write(&c, 0, 100, a);
+	content_write(&c, 100, 100, b);
+	content_power_cut(&c);
+	ok(sees(&c, 0, 100, a, 100) && sees(&c, 100, 100, b, 100), "a power cut, perhaps of others");
+	content_power_cut(&c);
+	ok(sees(&c, 0, 10, 0, 10), "what was seen after it may still be lost in the next");
+	content_write(&c, 0, 100, a);
+	content_write(&c, 100, 100, b);
+	content_synced(&c, 1, 2);
+	content_write(&c, 200, 100, b2);
+	content_synced(&c, 1, 2);
+	content_power_cut(&c);
+	ok(!sees(&c, 0, 10, 0, 10) && !sees(&c, 100, 10, 0, 10), "fsync is also for what others wrote before the file was opened");
+	ok(sees(&c, 200, 10, 0, 10), "not for what they write after that");
+	ok(content_check_size(&c, 210, why, sizeof(why)) && !content_check_size(&c, 190, why, sizeof(why)), "nor for the end");
+	content_done(&c);
+}
+
 int main(void)
 {
 	test_plain();
 	test_crash();
+	test_sync();
 	return done_testing();
 }

@@ -119,7 +119,7 @@ static bool create_start(struct worker *w)
 
 static void opened(struct worker *w, const struct client_res *res, struct mnode *n)
 {
-	*w->file = (struct wfile){ .f = res->file, .n = n, .flags = w->flags };
+	*w->file = (struct wfile){ .f = res->file, .n = n, .flags = w->flags, .before = w->s->counter };
 	model_opened(n);
 	if (w->flags & WP_OPEN_TRUNC)
 		content_truncate(&n->data, 0);
@@ -329,7 +329,7 @@ static void fsync_end(struct worker *w, int err, const struct client_res *res)
 	}
 	expect_err(w, err);
 	if (!err)
-		content_synced(&w->n->data, w->s->writer[w->client]);
+		content_synced(&w->n->data, w->s->writer[w->client], w->file->before);
 }
 
 const struct wop wop_fsync = { "fsync", 10, fsync_start, fsync_end, NULL, NULL };
@@ -377,7 +377,7 @@ static void punch_end(struct worker *w, int err, const struct client_res *res)
 {
 	expect_err(w, err);
 	if (!err)
-		content_punch(&w->n->data, w->offset, w->len);
+		content_punch(&w->n->data, w->offset, w->len, w->s->writer[w->client]);
 	if (!err && cut_meanwhile(w))
 		content_lost_write(&w->n->data, w->offset, w->len);
 }

@@ -194,6 +194,26 @@ static void test_fsync(void)
 	ok(!RUN(client_release(cl, g, CB)), "release");
 }
 
+/* Data that the mount does not remember, as if another one had written it. */
+static void test_fsync_foreign(void)
+{
+	struct client_file *f = open_new("foreign", 0), *g;
+	struct iovec iov = { data, 2000000 };
+	struct client_stats before, after;
+
+	ok(!RUN(client_write(cl, f, NULL, &iov, 1, 0, 0, CB)) && !RUN(client_fsync(cl, f, false, CB)), "write, fsync");
+	ok(!RUN(client_release(cl, f, CB)), "close: nothing is remembered of it");
+	g = open_new("foreign", 0);
+	client_stats(cl, &before);
+	ok(!RUN(client_fsync(cl, g, false, CB)), "open, fsync");
+	client_stats(cl, &after);
+	is_int(after.calls - before.calls, 1 + FC_OSTS, "all objects are synced: others may have written them");
+	ok(!RUN(client_fsync(cl, g, false, CB)), "fsync again");
+	client_stats(cl, &before);
+	is_int(before.calls - after.calls, 0, "with nothing to do");
+	ok(!RUN(client_release(cl, g, CB)), "release");
+}
+
 static void test_caps(void)
 {
 	struct client_file *f;
@@ -267,6 +287,7 @@ int main(void)
 	test_seek();
 	test_move();
 	test_fsync();
+	test_fsync_foreign();
 	bench_unmount();
 	bench_down();
 	return done_testing();
