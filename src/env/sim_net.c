@@ -824,6 +824,30 @@ unsigned sim_break(struct sim_world *w, struct sim_host *a, struct sim_host *b)
 	return n;
 }
 
+static bool end_echoes(const struct sim_link *l, int side)
+{
+	const struct env_conn *to = l->end[!side];
+	const struct piece *s;
+
+	if (l->end[side] || !to)
+		return false;
+	list_each(s, &l->pipe[side].pieces, node)
+		if (s->len)
+			return true;
+	return to->in_len > 0;
+}
+
+bool sim_host_echoes(const struct sim_host *h)
+{
+	const struct sim_link *l;
+
+	list_each(l, &h->w->links, node)
+		for (int side = 0; side < 2; side++)
+			if (l->host[side] == h && end_echoes(l, side))
+				return true;
+	return false;
+}
+
 void sim_net_process_end(struct sim_process *p, bool silent)
 {
 	struct sim_world *w = p->host->w;

@@ -322,6 +322,8 @@ static void mount_kill(struct mount *m)
 
 struct client *cluster_client(struct cluster *cl, unsigned i) { return cl->mounts[i].ready ? cl->mounts[i].client : NULL; }
 
+bool cluster_echoes(struct cluster *cl, unsigned i) { return sim_host_echoes(cl->mounts[i].host); }
+
 /* ---- time ---- */
 
 static void server_serving(struct server *s)

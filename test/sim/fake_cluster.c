@@ -645,6 +645,7 @@ void cluster_free(struct cluster *cl)
 
 uint64_t cluster_now(struct cluster *cl) { return cl->now; }
 bool cluster_ready(struct cluster *cl) { return cl->clients[0].up && cl->clients[1].up && cl->clients[2].up; }
+bool cluster_echoes(struct cluster *cl, unsigned i) { return false; }
 struct client *cluster_client(struct cluster *cl, unsigned i) { return cl->clients[i].up ? &cl->clients[i] : NULL; }
 
 void cluster_run(struct cluster *cl, uint64_t ns)

@@ -64,6 +64,7 @@ struct worker {
 	struct wfile files[SIM_FILES];
 	/* the client died in the middle: what happened is found out by a look-up after its restart */
 	bool in_doubt;
+	uint64_t quiet_ns;      /* since when nothing of the dead client is under way; 0: it is */
 };
 
 /* One kind of operation. */
@@ -154,6 +155,8 @@ void cluster_free(struct cluster *cl);
 /* Lets simulated time pass. */
 void cluster_run(struct cluster *cl, uint64_t ns);
 uint64_t cluster_now(struct cluster *cl);
+/* May requests of a dead incarnation of the client still arrive somewhere? */
+bool cluster_echoes(struct cluster *cl, unsigned i);
 /* NULL: down, or not ready. */
 struct client *cluster_client(struct cluster *cl, unsigned i);
 /* Maybe something breaks, maybe something is repaired. */

@@ -5,6 +5,7 @@
 
 #include "proto/fid.h"
 
+#define QUIET_NS (200 * NSEC_PER_MSEC) /* what has arrived is executed by then */
 #define START_PER_MILLE 500u /* chance of an idle worker to start something in a step */
 
 const struct client_cred sim_cred = { .cap_dac = true, .groups_known = true };
@@ -165,13 +166,37 @@ static void probed(void *arg, int err, const struct client_res *res)
 	release(w);
 }
 
-/* A worker in doubt, whose client lives again. */
+static void truncated(void *arg, int err, const struct client_res *res)
+{
+	struct worker *w = arg;
+
+	(void)res;
+	if (w->s->failed || !w->op || !w->in_doubt || !w->handle)
+		return;
+	w->handle = NULL;
+	if (err && err != -ESTALE)
+		sim_fail(w->s, "getattr after a crash: %s", strerror(-err));
+	release(w);
+}
+
+/*
+ * A worker in doubt, whose client lives again. What the dead client asked for may happen until its last bytes have arrived and were
+ * executed; a truncation takes as long as storage targets are away, and whoever asks for the size waits for its end.
+ */
 static void settle(struct worker *w)
 {
+	uint64_t now = cluster_now(w->s->cl);
+
 	if (w->handle)
+		return;
+	if (cluster_echoes(w->s->cl, w->client) || !w->quiet_ns)
+		w->quiet_ns = now;
+	if (now - w->quiet_ns < QUIET_NS)
 		return;
 	if (w->op->resolve && w->a)
 		w->handle = client_lookup(worker_client(w), &sim_cred, &w->a->dir->fid, wp_str(w->a->name), probed, w);
+	else if (w->n && S_ISREG(w->n->mode))
+		w->handle = client_getattr(worker_client(w), &w->n->fid, truncated, w);
 	else
 		release(w);
 }
@@ -199,6 +224,7 @@ void work_client_died(struct sim *s, unsigned client)
 		if (w->op->doubt)
 			w->op->doubt(w);
 		w->file = NULL;
+		w->quiet_ns = 0;
 		w->in_doubt = true;
 	}
 }
