@@ -166,7 +166,13 @@ static void probed(void *arg, int err, const struct client_res *res)
 	release(w);
 }
 
-static void truncated(void *arg, int err, const struct client_res *res)
+static void look_up(struct worker *w)
+{
+	w->handle = client_lookup(worker_client(w), &sim_cred, &w->a->dir->fid, wp_str(w->a->name), probed, w);
+}
+
+/* What waited for the size of the inode has been executed. */
+static void sized(void *arg, int err, const struct client_res *res)
 {
 	struct worker *w = arg;
 
@@ -176,12 +182,15 @@ static void truncated(void *arg, int err, const struct client_res *res)
 	w->handle = NULL;
 	if (err && err != -ESTALE)
 		sim_fail(w->s, "getattr after a crash: %s", strerror(-err));
-	release(w);
+	else if (w->op->resolve && w->a)
+		look_up(w);
+	else
+		release(w);
 }
 
 /*
  * A worker in doubt, whose client lives again. What the dead client asked for may happen until its last bytes have arrived and were
- * executed; a truncation takes as long as storage targets are away, and whoever asks for the size waits for its end.
+ * executed; truncations, and what waits for a size, take as long as storage targets are away: whoever asks for the size comes after them.
  */
 static void settle(struct worker *w)
 {
@@ -193,10 +202,10 @@ static void settle(struct worker *w)
 		w->quiet_ns = now;
 	if (now - w->quiet_ns < QUIET_NS)
 		return;
-	if (w->op->resolve && w->a)
-		w->handle = client_lookup(worker_client(w), &sim_cred, &w->a->dir->fid, wp_str(w->a->name), probed, w);
-	else if (w->n && S_ISREG(w->n->mode))
-		w->handle = client_getattr(worker_client(w), &w->n->fid, truncated, w);
+	if (w->n && S_ISREG(w->n->mode))
+		w->handle = client_getattr(worker_client(w), &w->n->fid, sized, w);
+	else if (w->op->resolve && w->a)
+		look_up(w);
 	else
 		release(w);
 }
