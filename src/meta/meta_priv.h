@@ -101,6 +101,7 @@ struct slot {
 	bool loaded;             /* the durable record was looked up */
 	int err;
 	uint64_t index;          /* of the journal entry that must be durable before the reply */
+	uint64_t half;           /* this xid's truncation is done, before a restart: the rest of it is not. 0: none */
 	struct op *op;           /* RUNNING: to which resends are joined */
 	uint8_t *body;
 	uint32_t len, cap;
@@ -298,6 +299,9 @@ struct wp_enc *mop_enc(struct op *op, size_t max);
 bool reply_cache_admit(struct op *op);
 void reply_cache_record(struct op *op);      /* adds the record to op->txn */
 void reply_cache_store(struct op *op);       /* in memory, when op is finished */
+/* The truncation of a request is done; should the target end before the reply is recorded, the resent request must not repeat it. */
+void reply_cache_half(struct op *op, uint64_t session, uint16_t slot, uint64_t xid);
+bool reply_cache_is_half(const struct op *op);
 void reply_cache_drop(struct session *ses);  /* frees the slots' memory */
 void reply_cache_forget(struct op *op, struct session *ses); /* deletes the records */
 

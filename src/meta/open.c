@@ -32,7 +32,7 @@ static int open_truncate(struct op *op, struct inode *i, uint32_t flags)
 
 	if (!(flags & WP_OPEN_TRUNC) || !inode_is_reg(i))
 		return 0;
-	if (op->stage != STAGE_TRUNCATED && truncate_needed(i, 0)) {
+	if (op->stage != STAGE_TRUNCATED && !reply_cache_is_half(op) && truncate_needed(i, 0)) {
 		minode_size_changed(minode_find(op->mt, &i->fid), NULL);
 		op->stage = STAGE_TRUNCATED;
 		err = truncate_start(op, i, 0);

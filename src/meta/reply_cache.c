@@ -6,6 +6,7 @@
 #include "meta/meta_priv.h"
 
 #define RECORD_HEADER 8u /* xid */
+#define XID_HALF (1ull << 63) /* no reply yet: the truncation is done, the rest of the request is not */
 
 static void slot_load(struct op *op, struct slot *s, uint16_t number)
 {
@@ -19,6 +20,10 @@ static void slot_load(struct op *op, struct slot *s, uint16_t number)
 	if (osd_get(op->mt->dev, key_slice(&k), &v) || v.len < RECORD_HEADER)
 		return;
 	s->xid = wp_get_le64(v.p);
+	if (s->xid & XID_HALF) {
+		s->half = s->xid &= ~XID_HALF;
+		return;
+	}
 	s->state = SLOT_DONE;
 	s->err = 0;
 	s->len = s->cap = (uint32_t)(v.len - RECORD_HEADER);
@@ -47,7 +52,7 @@ bool reply_cache_admit(struct op *op)
 	const struct wp_hdr *h = &op->req->hdr;
 	struct slot *s;
 
-	if (h->slot >= op->ses->n_slots) {
+	if (h->slot >= op->ses->n_slots || h->xid & XID_HALF) {
 		refuse(op, -EINVAL);
 		return false;
 	}
@@ -91,6 +96,24 @@ void reply_cache_record(struct op *op)
 	key_reply(&k, op->ses->id, (uint16_t)(op->slot - op->ses->slots));
 	osd_txn_put(&op->txn, key_slice(&k), osd_slice(v, len));
 }
+
+void reply_cache_half(struct op *op, uint64_t session, uint16_t slot, uint64_t xid)
+{
+	struct session *ses = session_find(op->mt, session);
+	uint8_t v[RECORD_HEADER];
+	struct key k;
+
+	if (!ses || slot >= ses->n_slots || !xid)
+		return;
+	if (ses->slots[slot].loaded && ses->slots[slot].xid != xid)
+		return; /* given up: the slot has a later request, or its reply */
+	ses->slots[slot].half = xid;
+	wp_put_le64(v, xid | XID_HALF);
+	key_reply(&k, session, slot);
+	osd_txn_put(&op->txn, key_slice(&k), osd_slice(v, sizeof(v)));
+}
+
+bool reply_cache_is_half(const struct op *op) { return op->slot && op->slot->half && op->slot->half == op->slot->xid; }
 
 void reply_cache_store(struct op *op)
 {

@@ -2,7 +2,7 @@
 /* setattr: who may change what, and what changes along with it. */
 #include "meta/meta_priv.h"
 
-enum { STAGE_SIZED = 1, STAGE_SETTLED = 2 };
+enum { STAGE_SIZED = 1, STAGE_SETTLED = 2 }; /* bits */
 
 #define EXPLICIT_TIMES (WP_SETATTR_ATIME | WP_SETATTR_MTIME)
 #define NOW_TIMES (WP_SETATTR_ATIME_NOW | WP_SETATTR_MTIME_NOW)
@@ -143,7 +143,7 @@ static int version_now(struct op *op, struct inode *i, const struct wp_setattr_r
 
 	if (!(m->valid & (WP_SETATTR_MTIME | WP_SETATTR_MTIME_NOW)) || !inode_is_reg(i) || !(i->flags & INO_WRITING))
 		return 0;
-	if (op->stage == STAGE_SETTLED)
+	if (op->stage & STAGE_SETTLED)
 		return 0;
 	h = m->handle ? handle_find(op->ses, m->handle) : NULL;
 	if (m->has & WP_SETATTR_REQ_HAS_HINT && h && h->flags & WP_OPEN_WRITE && h->m->ino == wp_fid_to_ino(&i->fid) && !h->shared &&
@@ -153,7 +153,7 @@ static int version_now(struct op *op, struct inode *i, const struct wp_setattr_r
 		i->blocks = m->hint.blocks;
 		return 0;
 	}
-	op->stage = STAGE_SETTLED;
+	op->stage |= STAGE_SETTLED;
 	settle_start(op->mt, &i->fid);
 	mop_wait_job(op, minode_find(op->mt, &i->fid));
 	return OP_WAIT;
@@ -164,9 +164,9 @@ static int change_size(struct op *op, struct inode *i, const struct wp_setattr_r
 	struct minode *mi = minode_find(op->mt, &i->fid);
 	struct handle *h = m->handle ? handle_find(op->ses, m->handle) : NULL;
 
-	if (op->stage != STAGE_SIZED && truncate_needed(i, m->size)) {
+	if (!(op->stage & STAGE_SIZED) && !reply_cache_is_half(op) && truncate_needed(i, m->size)) {
 		minode_size_changed(mi, h && h->m == mi ? h : NULL);
-		op->stage = STAGE_SIZED;
+		op->stage |= STAGE_SIZED;
 		return truncate_start(op, i, m->size);
 	}
 	ino_touch(op, i, TOUCH_MTIME | TOUCH_CTIME);

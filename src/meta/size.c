@@ -10,7 +10,8 @@
 #include "meta/meta_priv.h"
 #include "meta/objset.h"
 
-#define INTENT_LEN 17u /* kind, inode, size */
+#define INTENT_OLD 17u /* kind, inode, size; */
+#define INTENT_LEN 35u /* session, slot, xid of the request */
 
 struct job {
 	struct list link; /* meta_target.jobs */
@@ -19,6 +20,8 @@ struct job {
 	struct wp_fid fid;
 	bool truncate;
 	uint64_t size, q;
+	uint64_t session, xid; /* of the request; 0: not known */
+	uint16_t slot;
 	uint64_t index;   /* the intent must be durable before the objects change */
 	bool started;
 	struct objset set;
@@ -136,6 +139,7 @@ static void job_answered(void *arg)
 	if (j->truncate) {
 		key_u64(&k, KEY_QUEUE, j->q);
 		osd_txn_del(&op->txn, key_slice(&k));
+		reply_cache_half(op, j->session, j->slot, j->xid);
 		j->mt->counters.truncates++;
 	} else {
 		j->mt->counters.settles++;
@@ -249,6 +253,8 @@ int truncate_start(struct op *op, struct inode *i, uint64_t size)
 {
 	struct meta_target *mt = op->mt;
 	uint8_t v[INTENT_LEN];
+	uint16_t slot = op->slot ? (uint16_t)(op->slot - op->ses->slots) : 0;
+	uint64_t session = op->slot ? op->ses->id : 0, xid = op->slot ? op->slot->xid : 0;
 	struct job *j;
 	struct key k;
 	int err;
@@ -261,6 +267,9 @@ int truncate_start(struct op *op, struct inode *i, uint64_t size)
 	v[0] = QUEUE_TRUNCATE;
 	wp_put_le64(v + 1, wp_fid_to_ino(&i->fid));
 	wp_put_le64(v + 9, size);
+	wp_put_le64(v + 17, session);
+	wp_put_le16(v + 25, slot);
+	wp_put_le64(v + 27, xid);
 	key_u64(&k, KEY_QUEUE, mt->next_q);
 	osd_txn_put(&op->txn, key_slice(&k), osd_slice(v, sizeof(v)));
 	err = mop_commit_step(op);
@@ -269,6 +278,9 @@ int truncate_start(struct op *op, struct inode *i, uint64_t size)
 	j = job_new(mt, &i->fid);
 	j->truncate = true;
 	j->size = size;
+	j->session = session;
+	j->slot = slot;
+	j->xid = xid;
 	j->q = mt->next_q++;
 	j->index = journal_last(mt->journal);
 	mop_wait_job(op, j->m);
@@ -277,18 +289,24 @@ int truncate_start(struct op *op, struct inode *i, uint64_t size)
 
 void truncate_resume(struct meta_target *mt, uint64_t q, struct osd_slice v)
 {
+	const uint8_t *p = v.p;
 	struct wp_fid fid;
 	struct job *j;
 
-	if (v.len != INTENT_LEN)
+	if (v.len != INTENT_LEN && v.len != INTENT_OLD)
 		return;
-	fid = wp_ino_to_fid(wp_get_le64((const uint8_t *)v.p + 1));
+	fid = wp_ino_to_fid(wp_get_le64(p + 1));
 	if (ino_exists(mt, &fid) || minode_get(mt, &fid)->job)
 		return; /* removed meanwhile; two at a time do not exist */
 	j = job_new(mt, &fid);
 	j->truncate = true;
-	j->size = wp_get_le64((const uint8_t *)v.p + 9);
+	j->size = wp_get_le64(p + 9);
 	j->q = q;
+	if (v.len == INTENT_OLD)
+		return;
+	j->session = wp_get_le64(p + 17);
+	j->slot = wp_get_le16(p + 25);
+	j->xid = wp_get_le64(p + 27);
 }
 
 void jobs_committed(struct meta_target *mt, uint64_t index)

@@ -203,6 +203,8 @@ static void test_storage_down(void)
 static void test_crash_in_truncate(void)
 {
 	struct wp_setattr_req q = { .valid = WP_SETATTR_SIZE, .size = 1234 };
+	struct wp_reclaim_req rq = { .done = 1 };
+	struct wp_reclaim_rep rp;
 	struct wp_entry e;
 	struct wp_enc enc;
 	struct call c;
@@ -225,6 +227,18 @@ static void test_crash_in_truncate(void)
 	ok(world_open(&w), "restart");
 	world_session(&w);
 	is_int(attr_of(e.attr.fid).size, 1234, "the truncation is finished before anybody looks");
+	ok(!CALL(&w, reclaim, RECLAIM, &rq, &rp), "grace ends");
+	is_int(t_open(&w, e.attr.fid, WP_OPEN_WRITE, 2, NULL), 0, "somebody writes");
+	world_write(&w, &e, 0, 50000);
+	is_int(t_close(&w, e.attr.fid, 2, true, NULL), 0, "more");
+	is_int(attr_of(e.attr.fid).size, 50000, "than was left");
+	world_kill(&w);
+	ok(world_open(&w), "restart");
+	world_session(&w);
+	call_send(&w, &c, &w.conn, w.session, 6, 1, WP_OP_SETATTR, buf, enc.len);
+	ok(call_wait(&w, &c) && !c.err, "the request comes again,");
+	call_done(&c);
+	is_int(attr_of(e.attr.fid).size, 50000, "and does not truncate again");
 	is_int(t_unlink(&w, root_fid, "k"), 0, "unlink");
 	world_sleep(&w, 1000);
 	is_int(world_objects_of(&w, e.attr.fid), 0, "objects are gone");
