@@ -209,6 +209,19 @@ static void unlink_run(void *arg)
 	u->err = u->env->ops->path_unlink(u->env, u->path);
 }
 
+static void destroy_synced(void *arg, int err) { dop_end(arg, err); }
+
+/*
+ * Whoever asked forgets the object when we answer. So the record, which repeats the unlink if a power failure undoes it, has to be
+ * durable before.
+ */
+static void destroy_sync(struct dop *op, const struct dirty_marks *marks)
+{
+	op->wait = (struct dirty_wait){ .done = destroy_synced, .arg = op };
+	if (dirty_sync(op->obj->disk->dirty, marks, &op->wait))
+		dop_end(op, 0);
+}
+
 static void unlinked(void *arg)
 {
 	struct unlinking *u = arg;
@@ -218,11 +231,13 @@ static void unlinked(void *arg)
 
 	free(u->path);
 	free(u);
-	if (!err) {
-		dattr_remove(o->disk, o->key, &o->attr);
-		o->exists = o->name_durable = o->data_dirty = false;
+	if (err) {
+		dop_end(op, err);
+		return;
 	}
-	dop_end(op, err);
+	dattr_remove(o->disk, o->key, &o->attr);
+	o->exists = o->name_durable = o->data_dirty = false;
+	destroy_sync(op, &o->marks);
 }
 
 static void destroy_marked(struct dop *op)
@@ -242,7 +257,7 @@ static void destroy_marked(struct dop *op)
 void dop_destroy(struct dop *op)
 {
 	if (!op->obj->exists)
-		dop_end(op, 0);
+		destroy_sync(op, NULL); /* perhaps destroyed a moment ago, and asked for again: its record is among all */
 	else
 		dop_mark(op, 0, 1, destroy_marked);
 }

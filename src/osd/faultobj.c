@@ -211,6 +211,9 @@ static int redo(struct fault *f, struct memobj **o, const struct change *c)
 		*o = NULL;
 		return 0;
 	}
+	/* Of nothing, these make nothing. */
+	if (!*o && ((c->op == OSD_ALLOC && c->mode == WP_ALLOC_MODE_PUNCH) || (c->op == OSD_TRUNCATE && !c->length)))
+		return 0;
 	if (!*o)
 		*o = memobj_new();
 	if (c->op == OSD_WRITE)
@@ -340,7 +343,7 @@ void fault_obj_start(struct fault *f, struct osd_io *io)
 		if (list_empty(&o->changes))
 			fobj_free(f, o);
 	}
-	if (io->op == OSD_SYNC || (io->op == OSD_WRITE && io->stable)) {
+	if (io->op == OSD_SYNC || io->op == OSD_DESTROY || (io->op == OSD_WRITE && io->stable)) {
 		op->images = images_new();
 		add_image(f, op->images, &io->obj);
 	}

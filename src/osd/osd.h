@@ -95,7 +95,7 @@ enum osd_io_op {
 	OSD_SEEK,     /* offset, hole -> offset; -ENXIO */
 	OSD_STAT,     /* -ENOENT when the object does not exist */
 	OSD_SYNC,     /* data, size, checksums and existence of the object are durable when done */
-	OSD_DESTROY,  /* a missing object is success; durable with the next sync of the device */
+	OSD_DESTROY,  /* a missing object is success; durable when done */
 };
 
 struct osd_objstat {

@@ -326,6 +326,32 @@ static void one_seed(unsigned seed)
 
 /* ---- what else is injected ----------------------------------------------------------------- */
 
+/* Destroyed is destroyed; and what changes nothing makes nothing, then either. */
+static void check_gone(void)
+{
+	struct wp_objid a = obj_id(1), b = obj_id(2), c = obj_id(3);
+	unsigned back = 0;
+	struct world w;
+
+	world_open(&w, "fault-mem", 0);
+	for (unsigned cut = 0; cut < 20; cut++) {
+		struct osd_io destroy = { .op = OSD_DESTROY, .obj = a }, sync = { .op = OSD_SYNC, .obj = a };
+		struct osd_io punch = { .op = OSD_ALLOC, .obj = b, .mode = WP_ALLOC_MODE_PUNCH, .length = 5000 };
+		struct osd_io trunc = { .op = OSD_TRUNCATE, .obj = c };
+		struct osd_io stat = { .op = OSD_STAT };
+
+		back += world_write(&w, &a, 0, "abc", 3) != 0 || world_io(&w, &sync) != 0;
+		back += world_io(&w, &destroy) != 0 || world_io(&w, &punch) != 0 || world_io(&w, &trunc) != 0;
+		world_power_cut(&w, cut);
+		for (unsigned k = 1; k <= 3; k++) {
+			stat.obj = obj_id(k);
+			back += world_io(&w, &stat) != -ENOENT;
+		}
+	}
+	is_int(back, 0, "a power cut brings nothing back");
+	world_close(&w, true);
+}
+
 static void check_failures(const char *stack)
 {
 	struct wp_objid id = obj_id(1);
@@ -377,6 +403,7 @@ int main(void)
 	ok(lost_objects > 100 && kept_objects > 100, "unsynced changes were lost %u times, kept %u times", lost_objects,
 	   kept_objects);
 	ok(lost_txns > 30 && kept_txns > 30, "stable transactions were lost %u times, kept %u times", lost_txns, kept_txns);
+	check_gone();
 	check_failures("fault-mem");
 	check_failures("fault-disk");
 	check_capacity();
