@@ -183,6 +183,8 @@ static void heard_obj(struct client_inode *in, const struct grant *g, const stru
 	if (io->what == WP_OP_OBJ_STAT && ((o->version && !io->stat.version) || (o->dirty && o->verifier != io->verifier)))
 		in->complete = false; /* lost: what we know of the object's size is not true any more */
 	if (io->stat.version > o->version) {
+		if (io->stat.size < o->size)
+			in->complete = false; /* lost, or cut by others: it may be empty and exist all the same */
 		o->version = io->stat.version;
 		o->size = io->stat.size;
 		o->blocks = io->stat.blocks;

@@ -171,7 +171,7 @@ static uint32_t comps_up_to(struct op *op, const struct inode *i, const struct h
 	if (h->resized || blocks * 512 > round_up_pow2(size, STRIPE_UNIT_MIN) || layout_decode(op->arena, i->extra, &l))
 		return COMPS_UNKNOWN;
 	for (uint32_t c = 0; c < l.components_n; c++)
-		if (l.components[c].start < size)
+		if (l.components[c].start < MAX(size, 1u)) /* an empty file with data once may have an empty object */
 			comps |= 1u << c;
 	return comps;
 }
