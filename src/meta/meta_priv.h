@@ -215,6 +215,7 @@ struct meta_target {
 	uint64_t own_seq;
 	uint32_t own_oid;
 
+	unsigned posted;           /* sets of calls that are done and will say so */
 	struct list deletions;     /* struct deletion, in order */
 	uint32_t deleting;
 	uint64_t next_q;

@@ -12,6 +12,7 @@ static void all_done(void *arg)
 	struct objset *s = arg;
 
 	s->posted = false;
+	s->mt->posted--;
 	s->fn(s->arg);
 }
 
@@ -45,6 +46,7 @@ static void finish(struct objset *s)
 	if (s->posted)
 		return;
 	s->posted = true;
+	s->mt->posted++;
 	env_post(s->mt->env, &s->task);
 }
 
@@ -78,12 +80,30 @@ static int decode(struct objcall *c, const struct rpc_call *call)
 	}
 }
 
+/* Calls of a set that is gone. */
+struct objset_rest {
+	unsigned busy;
+	struct objcall *calls;
+};
+
+static void rest_put(struct objset_rest *r)
+{
+	if (--r->busy)
+		return;
+	free(r->calls);
+	free(r);
+}
+
 static void answered(struct rpc_call *call)
 {
 	struct objcall *c = call->arg;
 	struct objset *s = c->set;
 	int err = call->err;
 
+	if (!s) {
+		rest_put(c->rest);
+		return;
+	}
 	c->busy = false;
 	if (!err) {
 		err = decode(c, call);
@@ -148,7 +168,22 @@ void objset_start(struct objset *s)
 
 void objset_done(struct objset *s)
 {
+	struct objset_rest *r = NEW(struct objset_rest);
+	uint32_t n = s->n;
+
 	env_timer_cancel(s->mt->env, &s->timer);
-	free(s->calls);
+	*r = (struct objset_rest){ .busy = 1, .calls = s->calls };
 	s->calls = NULL;
+	s->n = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		struct objcall *c = &r->calls[i];
+
+		c->set = NULL;
+		c->rest = r;
+		if (!c->busy)
+			continue;
+		r->busy++;
+		rpc_call_cancel(&c->call);
+	}
+	rest_put(r);
 }

@@ -19,7 +19,8 @@ struct objcall {
 	struct wp_objstat stat;
 	/* private */
 	bool busy;
-	struct objset *set;
+	struct objset *set;     /* NULL: given up */
+	struct objset_rest *rest;
 	struct rpc_call call;
 };
 
@@ -39,7 +40,7 @@ struct objset {
 void objset_init(struct objset *s, struct meta_target *mt, void (*fn)(void *arg), void *arg);
 void objset_add(struct objset *s, uint16_t op, uint32_t target, struct wp_objid obj, uint64_t size);
 void objset_start(struct objset *s);
-/* Takes the calls back that have not been answered; fn is not called. Only where calls end before it returns, or never. */
+/* Takes the calls back that have not been answered; fn is not called. Their memory stays until they have ended. */
 void objset_done(struct objset *s);
 
 #endif

@@ -216,7 +216,7 @@ static void stop_poll(void *arg)
 {
 	struct meta_target *mt = arg;
 
-	if (journal_idle(mt->journal))
+	if (journal_idle(mt->journal) && !mt->posted)
 		mt->stop_fn(mt->stop_arg);
 	else
 		env_timer_in(mt->env, &mt->stop_timer, STOP_POLL_MS * NSEC_PER_MSEC);

@@ -112,6 +112,7 @@ void rpc_call_init(struct rpc_call *c, uint16_t op, rpc_done_fn *done, void *arg
 	c->done = done;
 	c->arg = arg;
 	wp_enc_init(&c->enc, c->inline_body, sizeof(c->inline_body));
+	list_init(&c->node);
 }
 
 struct wp_enc *rpc_call_enc(struct rpc_call *c, size_t max) { return &c->enc; }
@@ -164,6 +165,11 @@ static void storage_answer(void *arg)
 	struct wp_enc rep;
 	uint8_t buf[256];
 
+	if (!c) { /* taken back */
+		list_del(&a->link);
+		free(a);
+		return;
+	}
 	wp_enc_init(&rep, buf, sizeof(buf));
 	c->err = storage_execute(a->w, c, &rep);
 	c->reply = buf;
@@ -193,6 +199,18 @@ void rpc_call(struct rpc_peer *peer, struct rpc_call *c)
 		list_append(&w->held, &c->node);
 	else
 		storage_send(w, c);
+}
+
+void rpc_call_cancel(struct rpc_call *c)
+{
+	struct storage_answer *a;
+
+	list_each (a, &the_world->answers, link)
+		if (a->call == c)
+			a->call = NULL;
+	list_del(&c->node);
+	c->err = -ECANCELED;
+	c->done(c);
 }
 
 void world_release_storage(struct world *w)
@@ -287,11 +305,13 @@ bool world_open(struct world *w)
 
 static void forget(struct world *w)
 {
+	struct rpc_call *c;
 	struct rpc_service *svc = meta_target_service(w->mt);
 
 	svc->conn_down(svc->ctx, &w->conn);
 	w->conn.data = NULL;
-	list_init(&w->held);
+	while ((c = list_pop(&w->held, struct rpc_call, node)))
+		list_init(&c->node);
 }
 
 void world_kill(struct world *w)
