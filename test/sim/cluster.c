@@ -33,6 +33,25 @@ static struct rpc_identity identity(uint16_t role, unsigned i, unsigned life, co
 	return id;
 }
 
+/* ---- clocks ---- */
+
+#define DRIFT_PPM 2000
+#define WALL_ERROR_MS 3000u
+
+/* In every other run clocks differ, and run at different speeds: more than ntp leaves, less than what capabilities forgive. Not for
+ * small seeds: those in meson.build stay the runs that they were. */
+#define SMALL_SEED 1000000u
+
+static struct sim_host *host_new(struct cluster *cl, const char *name)
+{
+	struct sim_host *h = sim_host_new(cl->sim, name);
+
+	if (cl->drifts)
+		sim_host_clock(h, (int)rng_below(&cl->clocks, 2 * DRIFT_PPM + 1) - DRIFT_PPM,
+			       ((int64_t)rng_below(&cl->clocks, 2 * WALL_ERROR_MS + 1) - WALL_ERROR_MS) * (int64_t)NSEC_PER_MSEC);
+	return h;
+}
+
 /* ---- devices ---- */
 
 static struct osd_dev *fault_on(struct cluster *cl, struct osd_dev *below)
@@ -269,7 +288,7 @@ static void server_init(struct cluster *cl, struct server *s, uint16_t role, uns
 	s->info.id = WP_TARGET_NONE;
 	(void)snprintf(s->name, sizeof(s->name), "%s%u", role == WP_ROLE_META ? "meta" : "store", i);
 	(void)snprintf(s->addr, sizeof(s->addr), "sim:%s:1", s->name);
-	s->host = sim_host_new(cl->sim, s->name);
+	s->host = host_new(cl, s->name);
 	s->platter = platter_new(cl);
 	server_start(s);
 	weft_assert(s->env->ops->path_mkdir(s->env, "journal", 0700) == 0);
@@ -506,9 +525,11 @@ struct cluster *cluster_new(struct sim *s, unsigned mdts, unsigned osts)
 	cl->mdts_n = mdts;
 	cl->osts_n = osts;
 	cl->wildness = 50 + rng_below(&cl->rng, 500);
+	cl->clocks.state = s->seed ^ 0x636c6f636b73ull;
+	cl->drifts = !s->faults_off && s->seed >= SMALL_SEED && rng_chance(&cl->clocks, 500);
 	net_init(cl);
 	cl->disks = sim_process_new(sim_host_new(cl->sim, "disks"));
-	cl->mgmt.host = sim_host_new(cl->sim, "mgmtd");
+	cl->mgmt.host = host_new(cl, "mgmtd");
 	cl->mgmt.platter = platter_new(cl);
 	mgmt_start(cl);
 	for (unsigned i = 0; i < mdts; i++)
@@ -519,7 +540,7 @@ struct cluster *cluster_new(struct sim *s, unsigned mdts, unsigned osts)
 		char name[16];
 
 		(void)snprintf(name, sizeof(name), "client%u", i);
-		cl->mounts[i] = (struct mount){ .cl = cl, .i = i, .host = sim_host_new(cl->sim, name) };
+		cl->mounts[i] = (struct mount){ .cl = cl, .i = i, .host = host_new(cl, name) };
 		mount_start(&cl->mounts[i]);
 	}
 	return cl;

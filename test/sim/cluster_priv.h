@@ -65,7 +65,7 @@ struct parting {
 
 struct cluster {
 	struct sim *s;
-	struct rng rng;
+	struct rng rng, clocks;
 	struct sim_world *sim;
 	struct env *disks; /* of the devices; never killed */
 	struct mgmt mgmt;
@@ -73,7 +73,7 @@ struct cluster {
 	unsigned mdts_n, osts_n;
 	struct mount mounts[SIM_CLIENTS];
 	struct parting partings[1]; /* one at a time: two of one pair would be healed together */
-	bool healing;
+	bool healing, drifts;
 	unsigned wildness; /* per mille of steps in which faults are drawn at all */
 };
 
