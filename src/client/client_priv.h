@@ -121,8 +121,7 @@ struct client_inode {
 	uint32_t objs_n;          /* [inode] */
 	uint32_t dirty_n;         /* [inode] */
 	bool complete;            /* [inode] objs describes all objects of the file, as far as this mount can know */
-	uint64_t unknown_end;     /* [inode] what lies before may not be synced, by others or forgotten by the table: the next fsync
-				   * syncs all its objects */
+	uint64_t unknown_end;     /* [inode] what lies before may not be synced, by others or forgotten here: fsync does it */
 	uint32_t unknown_seq;     /* [inode] grows with each finding of that kind */
 	bool meta_dirty;          /* [inode] size may have to be told: fsync of the inode waits for the metadata target */
 	uint32_t size_changes;    /* [inode] truncations by this mount: complete does not survive them */
@@ -488,7 +487,7 @@ struct client_inode *cl_inode_get(struct client_mount *m, const struct wp_fid *f
 void cl_inode_put(struct client_inode *in);
 void cl_inodes_free(struct client_mount *m);
 void cl_inode_heard_size(struct client_inode *in, uint64_t size);
-/* The answer to a stat or a read of an object: shows what others wrote, and what a target lost. The first is for whoever has no file. */
+/* An answer to a stat or a read of an object: shows what others wrote, and what a target lost. The first needs no file. */
 void cl_inode_heard_obj(struct client_mount *m, const struct grant *g, const struct io *io);
 void cl_file_heard_obj(struct client_file *f, const struct grant *g, const struct io *io);
 struct obj_state *cl_inode_obj(struct client_inode *in, const struct grant *g, uint32_t index);

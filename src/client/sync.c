@@ -4,8 +4,8 @@
  * verifier that the writes were acknowledged with. Another verifier means that the target restarted in between and may have
  * forgotten them: EIO, once.
  *
- * fsync is about the file, not about who wrote: objects that others have written, before the file was opened here or as later answers
- * showed, are synced as well. Not known here, and left to its writer's fsync, is what another mount writes while both have the
+ * fsync is about the file, not about who wrote: objects that others have written, before the file was opened here or as later
+ * answers showed, are synced as well. Not known here, and left to its writer's fsync, is what another mount writes while both have the
  * file open and this one does not look.
  */
 #include "client/client_priv.h"

@@ -64,7 +64,7 @@ void sim_partition(struct sim_world *w, struct sim_host *a, struct sim_host *b, 
 void sim_heal(struct sim_world *w); /* no partitions any more */
 /* Breaks every connection between the two (a == b: inside a). Returns how many. */
 unsigned sim_break(struct sim_world *w, struct sim_host *a, struct sim_host *b);
-/* Is something still under way, or arrived and not yet read, that a dead process or a closed connection of the host has sent? */
+/* Is something under way, or arrived and not yet read, that a dead process or a closed connection of the host has sent? */
 bool sim_host_echoes(const struct sim_host *h);
 
 /* ---- hosts --------------------------------------------------------------------------------------------------------------- */

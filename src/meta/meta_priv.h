@@ -74,7 +74,7 @@ struct handle {
 	struct minode *m;
 	uint64_t id;
 	uint32_t flags;          /* WP_OPEN_* */
-	bool shared;             /* since it was opened others wrote, changed the size, or asked for it: its hint is not enough */
+	bool shared;             /* since it was opened others wrote, resized or asked for the size: its hint is not enough */
 	bool resized;            /* it changed the size itself: objects behind the size may exist */
 };
 
@@ -300,7 +300,7 @@ struct wp_enc *mop_enc(struct op *op, size_t max);
 bool reply_cache_admit(struct op *op);
 void reply_cache_record(struct op *op);      /* adds the record to op->txn */
 void reply_cache_store(struct op *op);       /* in memory, when op is finished */
-/* The truncation of a request is done; should the target end before the reply is recorded, the resent request must not repeat it. */
+/* The truncation of a request is done: should the target end before the reply is recorded, a resend must not repeat it. */
 void reply_cache_half(struct op *op, uint64_t session, uint16_t slot, uint64_t xid);
 bool reply_cache_is_half(const struct op *op);
 void reply_cache_drop(struct session *ses);  /* frees the slots' memory */
@@ -424,7 +424,7 @@ void handle_drop(struct meta_target *mt, struct handle *h);
 void ino_released(struct meta_target *mt, const struct wp_fid *fid);
 /* Other writers do not know the size any more. m and by may be NULL. */
 void minode_size_changed(struct minode *m, struct handle *by);
-/* by learns the size from the objects: should they lose what they have, a writer's own account must not contradict. m may be NULL. */
+/* by learns the size from the objects: should they lose data, a writer's own account must not contradict. m may be NULL. */
 void minode_size_asked(struct minode *m, const struct session *by);
 
 /* ---- linger.c ------------------------------------------------------------------------------------------------------- */

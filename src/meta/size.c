@@ -111,7 +111,7 @@ static void apply(struct op *op, const struct job *j, struct inode *i, const str
 			if (time_cmp(&t->mtime, &i->ctime) > 0)
 				i->ctime = t->mtime;
 		}
-		/* What was told once is not taken back: objects may have lost what was not synced. Truncation alone makes files shorter. */
+		/* What was told is not taken back, though objects may have lost it: only truncation makes files shorter. */
 		i->size = MAX(t->size, i->size);
 	}
 	i->blocks = t->blocks;

@@ -212,8 +212,8 @@ static void unlink_run(void *arg)
 static void destroy_synced(void *arg, int err) { dop_end(arg, err); }
 
 /*
- * Whoever asked forgets the object when we answer. So the record, which repeats the unlink if a power failure undoes it, has to be
- * durable before.
+ * Whoever asked forgets the object when we answer. So the record, which repeats the unlink if a power failure undoes it, has
+ * to be durable before.
  */
 static void destroy_sync(struct dop *op, const struct dirty_marks *marks)
 {

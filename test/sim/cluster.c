@@ -38,8 +38,8 @@ static struct rpc_identity identity(uint16_t role, unsigned i, unsigned life, co
 #define DRIFT_PPM 2000
 #define WALL_ERROR_MS 3000u
 
-/* In every other run clocks differ, and run at different speeds: more than ntp leaves, less than what capabilities forgive. Not for
- * small seeds: those in meson.build stay the runs that they were. */
+/* In every other run clocks differ, and run at different speeds: more than ntp leaves, less than what capabilities forgive.
+ * Not for small seeds: those in meson.build stay the runs that they were. */
 #define SMALL_SEED 1000000u
 
 static struct sim_host *host_new(struct cluster *cl, const char *name)
@@ -48,7 +48,7 @@ static struct sim_host *host_new(struct cluster *cl, const char *name)
 
 	if (cl->drifts)
 		sim_host_clock(h, (int)rng_below(&cl->clocks, 2 * DRIFT_PPM + 1) - DRIFT_PPM,
-			       ((int64_t)rng_below(&cl->clocks, 2 * WALL_ERROR_MS + 1) - WALL_ERROR_MS) * (int64_t)NSEC_PER_MSEC);
+			       ((int64_t)rng_below(&cl->clocks, 2 * WALL_ERROR_MS) - WALL_ERROR_MS) * (int64_t)NSEC_PER_MSEC);
 	return h;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What indexes and devices hold when all is quiet: names lead to inodes, inodes have as many links as names, usage is the sum of the
- * records, nothing waits for its end, and every object belongs to an inode.
+ * What indexes and devices hold when all is quiet: names lead to inodes, inodes have as many links as names, usage is the sum of
+ * the records, nothing waits for its end, and every object belongs to an inode.
  */
 #include "cluster_priv.h"
 
@@ -63,7 +63,8 @@ static void check_names(struct cluster *cl, struct server *s, struct seen_all *a
 	key_start(&k, KEY_DENTRY);
 	osd_iter_init(&it, s->platter, key_slice(&k));
 	while (!cl->s->failed && !table_next(&it, KEY_DENTRY, &key, &value)) {
-		struct wp_fid fid = wp_ino_to_fid(key_get64(value.p)), dir = wp_ino_to_fid(key_get64((const uint8_t *)key.p + 1));
+		struct wp_fid dir = wp_ino_to_fid(key_get64((const uint8_t *)key.p + 1)),
+			      fid = wp_ino_to_fid(key_get64(value.p));
 		struct seen *n = find(all, &fid), *d = find(all, &dir);
 
 		if (!n || !d || !inode_is_dir(&d->i)) {
@@ -129,7 +130,8 @@ static void check_usage(struct cluster *cl, struct server *s, struct seen_all *a
 
 		htab_each(&all->tab, add_usage, &u);
 		if (wp_get_le64(v) != u.bytes || wp_get_le64(v + 8) != u.inodes)
-			sim_fail(cl->s, "%s: usage of kind %u id %u is %llu bytes %llu inodes, must be %llu and %llu", s->name, u.kind, u.id,
+			sim_fail(cl->s, "%s: usage of kind %u id %u is %llu bytes %llu inodes, must be %llu and %llu", s->name,
+				 u.kind, u.id,
 				 (unsigned long long)wp_get_le64(v), (unsigned long long)wp_get_le64(v + 8),
 				 (unsigned long long)u.bytes, (unsigned long long)u.inodes);
 		if (u.kind < ARRAY_SIZE(inodes))

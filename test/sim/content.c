@@ -226,8 +226,8 @@ static uint64_t match(uint32_t id, uint64_t offset, const uint8_t *p, uint64_t l
 }
 
 /*
- * What was seen stays. An older version that came back after a power cut is what the medium holds: durable. The newest one may have
- * been on a target that did not lose its power: the next cut may undo it.
+ * What was seen stays. An older version that came back after a power cut is what the medium holds: durable. The newest one may
+ * have been on a target that did not lose its power: the next cut may undo it.
  */
 static void settle(struct content_extent *e, unsigned seen)
 {

@@ -2,10 +2,10 @@
 /*
  * What a file may contain, given what was acknowledged: the oracle of P1, P2 and P5 for data.
  *
- * Each write has an id, whose bytes are a function of id and offset; those with counter 0 are zeros. For every byte the model keeps the ids it may
- * show: normally the newest acknowledged one; after a power cut of a storage target also all older ones back to the last
- * fsync; after the writer died in the middle also the one it was writing. A read must show an allowed id, and what was seen once
- * stays.
+ * Each write has an id, whose bytes are a function of id and offset; those with counter 0 are zeros. For every byte the
+ * model keeps the ids it may show: normally the newest acknowledged one; after a power cut of a storage target also all
+ * older ones back to the last fsync; after the writer died in the middle also the one it was writing. A read must show an
+ * allowed id, and what was seen once stays.
  */
 #ifndef WEFT_TEST_SIM_CONTENT_H
 #define WEFT_TEST_SIM_CONTENT_H
@@ -50,7 +50,8 @@ void content_maybe_write(struct content *c, uint64_t offset, uint64_t len, uint3
 void content_truncate(struct content *c, uint64_t size);
 /* Not acknowledged: may have happened. */
 void content_maybe_truncate(struct content *c, uint64_t size);
-/* fsync of this writer returned success. Others' writes up to the one with this counter were there before it opened the file; UINT32_MAX: all were. */
+/* fsync of this writer returned success. Others' writes up to the one with this counter were there before it opened the file;
+ * UINT32_MAX: all were. */
 void content_synced(struct content *c, unsigned writer, uint32_t before);
 /* It said that data was lost: later ones say nothing of that data any more. */
 void content_sync_failed(struct content *c, unsigned writer);

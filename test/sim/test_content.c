@@ -93,7 +93,7 @@ static void test_sync(void)
 	content_write(&c, 200, 100, b2);
 	content_synced(&c, 1, 2);
 	content_power_cut(&c);
-	ok(!sees(&c, 0, 10, 0, 10) && !sees(&c, 100, 10, 0, 10), "fsync is also for what others wrote before the file was opened");
+	ok(!sees(&c, 0, 10, 0, 10) && !sees(&c, 100, 10, 0, 10), "fsync is also for what others wrote before the opening");
 	ok(sees(&c, 200, 10, 0, 10), "not for what they write after that");
 	ok(content_check_size(&c, 210, why, sizeof(why)) && !content_check_size(&c, 190, why, sizeof(why)), "nor for the end");
 	content_done(&c);

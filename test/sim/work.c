@@ -189,8 +189,9 @@ static void sized(void *arg, int err, const struct client_res *res)
 }
 
 /*
- * A worker in doubt, whose client lives again. What the dead client asked for may happen until its last bytes have arrived and were
- * executed; truncations, and what waits for a size, take as long as storage targets are away: whoever asks for the size comes after them.
+ * A worker in doubt, whose client lives again. What the dead client asked for may happen until its last bytes have arrived and
+ * were executed; truncations, and what waits for a size, take as long as storage targets are away: whoever asks for the size
+ * comes after them.
  */
 static void settle(struct worker *w)
 {
@@ -228,7 +229,8 @@ void work_client_died(struct sim *s, unsigned client)
 		}
 		if (!w->op || w->in_doubt)
 			continue;
-		sim_note(s, "w%u %s %s [%x] %llu+%llu flags %x since %.6f is in doubt", w->id, w->op->name, w->a ? w->a->name : "", w->n ? w->n->fid.oid : 0,
+		sim_note(s, "w%u %s %s [%x] %llu+%llu flags %x since %.6f is in doubt", w->id, w->op->name,
+			 w->a ? w->a->name : "", w->n ? w->n->fid.oid : 0,
 			 (unsigned long long)w->offset, (unsigned long long)w->len, w->flags, (double)w->started_ns / 1e9);
 		if (w->op->doubt)
 			w->op->doubt(w);
