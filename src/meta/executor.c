@@ -215,7 +215,7 @@ static bool refuse_growth(struct op *op)
 		mt->space_age = 1;
 		mt->space_ns = now;
 		mt->dev->ops->statfs(mt->dev, &s);
-		mt->full = s.free < MIN(s.total / 8, RESERVE_MAX);
+		mt->full = s.index_free < MIN(s.total / 8, RESERVE_MAX);
 	}
 	return mt->full;
 }

@@ -2,6 +2,8 @@
 #include "osd/dirty.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/crc.h"
 #include "base/log.h"
@@ -16,6 +18,7 @@
 struct dlog {
 	struct env_file *file;
 	uint64_t end;	       /* with what is being written */
+	uint64_t size;	       /* of the file */
 	uint64_t last, synced; /* positions of the last record in it, and of the last durable one */
 };
 
@@ -33,7 +36,7 @@ struct dirty {
 	struct buf pending, writing;
 	struct list waits;	/* to be written, by pos */
 	struct list sync_waits; /* to be durable */
-	bool write_busy, sync_busy, closed;
+	bool write_busy, sync_busy, closed, full;
 	struct dlog *write_log, *sync_log; /* in flight */
 	uint64_t sync_last;		   /* that sync_log will have durable */
 	struct env_io write_io, sync_io;
@@ -112,8 +115,10 @@ static void begin_epoch(struct dirty *d)
 	log = present(d);
 	log->end = 0;
 	log->last = log->synced = d->written;
-	/* What stays behind the new records is of a clean epoch; shorter is nicer, no more. */
-	(void)d->env->ops->file_truncate(d->env, log->file, 0);
+	d->full = false;
+	/* What stays behind the new records is of a clean epoch. */
+	if (log->size > DIRTY_LOG_MIN && d->env->ops->file_truncate(d->env, log->file, DIRTY_LOG_MIN) == 0)
+		log->size = DIRTY_LOG_MIN;
 }
 
 static void write_done(struct env_io *io)
@@ -130,9 +135,11 @@ static void write_done(struct env_io *io)
 		log_err("osd", "the dirty list in %s cannot be written: %s", d->path, strerror((int)-io->result));
 		d->write_log->end -= n * RECORD_SIZE; /* what follows overwrites it */
 		d->gen++;
+		d->full = true;
 		finish(&d->waits, d->written, (int)io->result);
 	} else {
 		d->write_log->last = d->written;
+		d->write_log->size = MAX(d->write_log->size, d->write_log->end);
 		finish(&d->waits, d->written, 0);
 	}
 	if (!env_timer_armed(&d->timer))
@@ -322,6 +329,8 @@ void dirty_release(struct dirty *d, uint64_t epoch)
 
 uint64_t dirty_epoch(const struct dirty *d) { return d->epoch; }
 
+bool dirty_is_full(const struct dirty *d) { return d->full; }
+
 uint64_t dirty_log_bytes(const struct dirty *d) { return d->log[d->epoch & 1].end; }
 
 bool dirty_rotate(struct dirty *d)
@@ -352,15 +361,49 @@ static int open_log(struct env *env, const char *path, unsigned which, int flags
 	return env->ops->file_open(env, name, O_RDWR | flags, 0600, ret);
 }
 
+static int fill(int fd, uint64_t *size)
+{
+	static const uint8_t zeros[65536];
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	for (*size = (uint64_t)st.st_size; *size < DIRTY_LOG_MIN;) {
+		ssize_t n = pwrite(fd, zeros, MIN(sizeof(zeros), DIRTY_LOG_MIN - *size), (off_t)*size);
+
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		*size += (uint64_t)n;
+	}
+	return 0;
+}
+
+/* The log has its room on the disk: written, not only allocated, so that syncing a record is a write and no more. */
+static int fill_log(const char *path, unsigned which, uint64_t *size)
+{
+	cleanup_free char *name = xasprintf("%s/dirty.%u", path, which);
+	int fd = open(name, O_RDWR | O_CLOEXEC), r;
+
+	if (fd < 0)
+		return -errno;
+	r = fill(fd, size);
+	close(fd);
+	return r;
+}
+
 int dirty_format(struct env *env, const char *path)
 {
 	for (unsigned i = 0; i < 2; i++) {
 		struct env_file *f;
+		uint64_t size;
 		int r = open_log(env, path, i, O_CREAT | O_TRUNC, &f);
 
 		if (r < 0)
 			return r;
 		env->ops->file_close(env, f);
+		r = fill_log(path, i, &size);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -376,10 +419,12 @@ int dirty_open(struct env *env, const char *path, uint64_t epoch, struct dirty *
 	list_init(&d->waits);
 	list_init(&d->sync_waits);
 	for (unsigned i = 0; i < 2; i++) {
-		int r = open_log(env, path, i, 0, &d->log[i].file);
+		int r = fill_log(path, i, &d->log[i].size);
 
+		if (r == -ENOSPC) /* as long as it is: deletes may have to wait */
+			r = 0;
 		if (!r)
-			r = env->ops->file_truncate(env, d->log[i].file, 0);
+			r = open_log(env, path, i, 0, &d->log[i].file);
 		if (r < 0) {
 			for (unsigned k = 0; k < 2; k++)
 				if (d->log[k].file)

@@ -11,7 +11,9 @@
  *     unless memory is short. A power loss in that window can leave data that its checksum calls corrupt: an error, never wrong data.
  *  3. The records of an epoch are given up only after (a) every write that was marked in it has ended, (b) its checksums are in LMDB,
  *     (c) the file system was synced. LMDB then says which epochs are clean; their records are ignored.
- *  4. When opening, what the records of other epochs name gets its checksums from its data; the last word on an object being
+ *  4. Each log has DIRTY_LOG_MIN bytes on the disk from the start, so that there can be records, and so deletes, on a full one. They are
+ *     never given back: what is behind the present epoch's records is of clean epochs.
+ *  5. When opening, what the records of other epochs name gets its checksums from its data; the last word on an object being
  *     "destroyed", it is destroyed again. A torn tail is ignored: nothing that such a record names had changed.
  */
 #ifndef WEFT_OSD_DIRTY_H
@@ -20,6 +22,7 @@
 #include "osd/osd.h"
 
 #define DIRTY_CHUNK_BYTES MIB(1)
+#define DIRTY_LOG_MIN MIB(1)
 
 struct dirty;
 
@@ -73,6 +76,8 @@ uint64_t dirty_quiet_epoch(const struct dirty *d);
 /* It is clean. */
 void dirty_cleaned(struct dirty *d);
 uint64_t dirty_epoch(const struct dirty *d);
+/* The present log could not grow: rotate. */
+bool dirty_is_full(const struct dirty *d);
 /* Bytes in the present log: when to rotate. */
 uint64_t dirty_log_bytes(const struct dirty *d);
 

@@ -119,7 +119,7 @@ void dop_alloc(struct dop *op)
 		dop_end(op, 0);
 		return;
 	}
-	if (up->mode != WP_ALLOC_MODE_PUNCH && !disk_has_room(o->disk, up->length))
+	if (up->mode != WP_ALLOC_MODE_PUNCH && !disk_has_room(o->disk, op, up->length))
 		r = -ENOSPC;
 	if (!r && o->exists) {
 		r = dobj_open(o, false);

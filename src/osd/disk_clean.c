@@ -76,7 +76,8 @@ static void clean_tick(void *arg)
 			d->clean_work = waitwork_start(d->dev.env, clean_run, clean_synced, d);
 			return; /* the timer goes on when it is done */
 		}
-		if ((now - d->clean_started_ns > CLEAN_NS || dirty_log_bytes(d->dirty) > CLEAN_LOG_BYTES) &&
+		if ((now - d->clean_started_ns > CLEAN_NS || dirty_log_bytes(d->dirty) > CLEAN_LOG_BYTES ||
+		     dirty_is_full(d->dirty)) &&
 		    dirty_rotate(d->dirty))
 			d->clean_started_ns = now;
 	}

@@ -341,6 +341,7 @@ void dop_end(struct dop *op, int err)
 	OBJ_CHECK(o, DOBJ_MAGIC);
 	if (op->epoch)
 		dirty_release(d->dirty, op->epoch);
+	d->promised -= op->room;
 	io->err = err;
 	io->stat = o->exists ? (struct osd_objstat){ a->size, a->blocks, a->version, a->mtime_ns } : (struct osd_objstat){ 0 };
 	list_del(&op->node);

@@ -39,6 +39,7 @@ struct dattr {
 };
 
 struct dobj;
+struct dop;
 
 struct disk {
 	struct osd_dev dev;
@@ -63,7 +64,8 @@ struct disk {
 	struct osd_rot rot;
 	/* the space of the file system, asked at most once in a while */
 	struct osd_space space;
-	uint64_t space_ns;
+	uint64_t space_ns, space_taken; /* when; what was said yes to since */
+	uint64_t promised;		/* to operations in progress, perhaps not yet taken from the file system */
 	/* cleaning the dirty list (disk_clean.c) */
 	struct env_timer clean_timer;
 	struct waitwork *clean_work;
@@ -103,6 +105,7 @@ struct dop {
 	uint8_t *repair;
 	uint64_t version;
 	uint64_t epoch; /* held; 0: none */
+	uint64_t room;	/* promised to it */
 	struct dirty_wait wait;
 	struct env_io io;
 	struct iovec iov_inline[IOV_INLINE + 2], *iov, user_iov[2];
@@ -154,8 +157,8 @@ void disk_sync(struct osd_dev *dev, osd_commit_fn *fn, void *arg);
 
 /* ---- disk.c ----------------------------------------------------------------- */
 
-/* Is there room for bytes more in objects, or in the index? What it says yes to counts as used from then on. */
-bool disk_has_room(struct disk *d, uint64_t bytes);
+/* Is there room for so many bytes more in objects? What it says yes to counts as used from then on. */
+bool disk_has_room(struct disk *d, struct dop *op, uint64_t bytes);
 void disk_space(struct disk *d, struct osd_space *ret);
 
 /* ---- disk_obj.c: objects in use, queues ----------------------------------------------------------------- */

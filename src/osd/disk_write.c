@@ -318,7 +318,7 @@ static bool has_room(struct dop *op)
 {
 	const struct dattr *a = &op->obj->attr;
 
-	return (!op->extends && a->blocks * 512 >= a->size) || disk_has_room(op->obj->disk, op->up->length);
+	return (!op->extends && a->blocks * 512 >= a->size) || disk_has_room(op->obj->disk, op, op->up->length);
 }
 
 void dop_write(struct dop *op)

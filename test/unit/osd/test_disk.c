@@ -120,7 +120,15 @@ static void tear_log(struct world *w, unsigned which, long by)
 	f = fopen(name, "r+");
 	if (!f || fseek(f, 0, SEEK_END) < 0)
 		bail_out("the log");
-	n = ftell(f);
+	/* behind the last record there are zeros */
+	for (n = ftell(f) / 48 * 48; n >= 48; n -= 48) {
+		uint8_t r[48], zero[48] = { 0 };
+
+		if (fseek(f, n - 48, SEEK_SET) < 0 || fread(r, 48, 1, f) != 1)
+			bail_out("the log");
+		if (memcmp(r, zero, 48))
+			break;
+	}
 	if (n > by && ftruncate(fileno(f), n - by) < 0)
 		bail_out("truncate");
 	fclose(f);
