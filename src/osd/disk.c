@@ -10,6 +10,7 @@
 
 #define FORMAT_VERSION 1u
 #define SPACE_NS NSEC_PER_SEC
+#define SPACE_TIGHT_NS (5 * NSEC_PER_MSEC)
 #define VERSION_BITS 40 /* changes that one run of the target can count */
 
 static void look_at_space(struct disk *d);
@@ -224,7 +225,8 @@ static void look_at_space(struct disk *d)
 	uint64_t now = env_mono_ns(env), inodes;
 	struct osd_space *s = &d->space;
 
-	if (d->space_ns && now - d->space_ns <= SPACE_NS && d->space_taken <= above(s->free, data_reserve(d)) / 16)
+	if (d->space_ns && now - d->space_ns <= (d->tight ? SPACE_TIGHT_NS : SPACE_NS) &&
+	    d->space_taken <= above(s->free, data_reserve(d)) / 16)
 		return;
 	d->space_ns = now;
 	d->space_taken = 0;
@@ -233,7 +235,8 @@ static void look_at_space(struct disk *d)
 	s->free -= MIN(s->free, d->promised);
 	inodes = MIN(s->inodes / 64, INODES_MAX);
 	s->inodes_free -= MIN(s->inodes_free, inodes);
-	dindex_set_room(d->index, s->free, ballast(d), s->free < 2 * data_reserve(d));
+	d->tight = s->free < 2 * data_reserve(d);
+	dindex_set_room(d->index, s->free, ballast(d), d->tight);
 }
 
 void disk_space(struct disk *d, struct osd_space *ret)

@@ -65,6 +65,7 @@ struct disk {
 	/* the space of the file system, asked at most once in a while */
 	struct osd_space space;
 	uint64_t space_ns, space_taken; /* when; what was said yes to since */
+	bool tight;			/* the file system is nearly full */
 	uint64_t promised;		/* to operations in progress, perhaps not yet taken from the file system */
 	/* cleaning the dirty list (disk_clean.c) */
 	struct env_timer clean_timer;
