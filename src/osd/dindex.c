@@ -444,8 +444,8 @@ static bool is_due(struct dindex *x)
 
 	if (!list_empty(&x->frozen))
 		return now >= x->retry_ns;
-	if (x->wanted || x->active->urgent || dindex_pending(x) > x->cache_bytes || need(x, pending_entries(x), dindex_pending(x)) > room(x) / 4 ||
-	    (oldest < now && now - oldest >= age_max(x)))
+	if (x->wanted || x->active->urgent || dindex_pending(x) > x->cache_bytes ||
+	    need(x, pending_entries(x), dindex_pending(x)) > room(x) / 4 || (oldest < now && now - oldest >= age_max(x)))
 		return true;
 	list_each (g, &x->sealed, node)
 		if (g->urgent)

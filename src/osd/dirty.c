@@ -10,7 +10,7 @@
 #include "osd/kick.h"
 #include "osd/objkey.h"
 
-/* object name 22, kind 1, pad 1, first 4, last 4, pad 4, epoch 8, crc 4 */
+/* object name 22, kind 1, pad 1, first 4, last 4, upper parts of first 2, of last 2, epoch 8, crc 4 */
 #define RECORD_SIZE 48u
 #define DIRTY_SYNC_NS (NSEC_PER_SEC / 2)
 #define MARKED_CHUNKS_MAX (1u << 20) /* of one object, remembered */
@@ -255,6 +255,8 @@ static void add_record(struct dirty *d, const struct dirty_record *rec)
 	r[22] = rec->destroyed;
 	put_be(r + 24, rec->first, 4);
 	put_be(r + 28, rec->last, 4);
+	put_be(r + 32, rec->first >> 32, 2);
+	put_be(r + 34, rec->last >> 32, 2);
 	buf_add(&d->pending, r, sizeof(r));
 	d->appended++;
 }
@@ -268,8 +270,6 @@ static void set_bits(struct dirty_marks *m, uint32_t first, uint32_t last)
 {
 	uint32_t need = last / 8 + 1;
 
-	if (last >= MARKED_CHUNKS_MAX)
-		return;
 	if (need > m->bytes) {
 		need = (uint32_t)round_up_pow2(need, 8);
 		m->bits = xrealloc(m->bits, need);
@@ -284,8 +284,8 @@ static bool is_marked(const struct dirty_marks *m, const struct dirty_record *r)
 {
 	if (r->destroyed || r->last >= MARKED_CHUNKS_MAX)
 		return false;
-	for (uint32_t c = r->first; c <= r->last; c++)
-		if (!bit_is_set(m, c))
+	for (uint64_t c = r->first; c <= r->last; c++)
+		if (!bit_is_set(m, (uint32_t)c))
 			return false;
 	return true;
 }
@@ -302,8 +302,8 @@ bool dirty_mark(struct dirty *d, struct dirty_marks *m, const struct dirty_recor
 		m->pos = d->appended;
 		if (r->destroyed && m->bytes)
 			memset(m->bits, 0, m->bytes); /* another object of this name has to say so */
-		else if (!r->destroyed)
-			set_bits(m, r->first, r->last);
+		else if (!r->destroyed && r->last < MARKED_CHUNKS_MAX)
+			set_bits(m, (uint32_t)r->first, (uint32_t)r->last);
 	}
 	if (m->pos <= d->written)
 		return true;
@@ -476,8 +476,8 @@ static int read_log(FILE *f, struct reading *rd)
 
 	while (!err && fread(r, sizeof(r), 1, f) == 1) {
 		struct dirty_record rec = { .destroyed = r[22],
-					    .first = (uint32_t)get_be(r + 24, 4),
-					    .last = (uint32_t)get_be(r + 28, 4) };
+					    .first = get_be(r + 24, 4) | get_be(r + 32, 2) << 32,
+					    .last = get_be(r + 28, 4) | get_be(r + 34, 2) << 32 };
 
 		e = record_epoch(r);
 		if (!e || (epoch && e != epoch))

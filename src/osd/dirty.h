@@ -46,7 +46,7 @@ static inline void dirty_marks_done(struct dirty_marks *m) { free(m->bits); }
 
 struct dirty_record {
 	struct wp_objid obj;
-	uint32_t first, last;
+	uint64_t first, last; /* of 48 bits */
 	bool destroyed;
 };
 
