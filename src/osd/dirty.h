@@ -6,7 +6,8 @@
  * Invariants:
  *  1. Before data of a chunk (1 MiB of an object) changes, a record naming the chunk has been written (write(2) done). So it survives
  *     the death of the process, as the data does.
- *  2. A record is durable (fdatasync) before an object's sync or a stable write touches the medium, and before the checksums of what it
+ *  2. A record is durable (fdatasync) before an object's sync or a stable write touches the medium, before a truncation, allocation or
+ *     destruction, and before the checksums of what it
  *     names can reach LMDB. Otherwise within DIRTY_SYNC_NS: kernels write pages back later than that (dirty_expire_centisecs: 30 s)
  *     unless memory is short. A power loss in that window can leave data that its checksum calls corrupt: an error, never wrong data.
  *  3. The records of an epoch are given up only after (a) every write that was marked in it has ended, (b) its checksums are in LMDB,

@@ -105,7 +105,7 @@ struct dop {
 	uint64_t begin, end; /* block-aligned range that it reads or changes */
 	bool exclusive, writes, extends;
 	bool fresh; /* it makes the object */
-	void (*next)(struct dop *op);
+	void (*next)(struct dop *op), (*after)(struct dop *op);
 	uint8_t *repair;
 	uint64_t version;
 	uint64_t epoch; /* held; 0: none */

@@ -85,6 +85,15 @@ static void marked(void *arg, int err)
 		run_next(op);
 }
 
+/* What a file system's journal commits with anybody's sync: the record must be there first. */
+static void durable_mark(struct dop *op)
+{
+	op->next = op->after;
+	op->wait = (struct dirty_wait){ .done = marked, .arg = op };
+	if (dirty_sync(op->obj->disk->dirty, &op->obj->marks, &op->wait))
+		run_next(op);
+}
+
 void dop_mark(struct dop *op, uint64_t begin, uint64_t end, void (*next)(struct dop *op))
 {
 	struct disk *d = op->obj->disk;
@@ -96,7 +105,8 @@ void dop_mark(struct dop *op, uint64_t begin, uint64_t end, void (*next)(struct 
 		return;
 	}
 	r.destroyed = op->up->op == OSD_DESTROY;
-	op->next = next;
+	op->after = next;
+	op->next = op->exclusive ? durable_mark : next;
 	op->epoch = dirty_hold(d->dirty);
 	op->wait = (struct dirty_wait){ .done = marked, .arg = op };
 	if (dirty_mark(d->dirty, &op->obj->marks, &r, &op->wait))
