@@ -4,7 +4,6 @@
 #define WEFT_BASE_LIMITS_H
 
 #define WEFT_FILE_SIZE_MAX INT64_MAX /* off_t */
-#define WEFT_OBJECT_SIZE_MAX ((16ull << 40) - (1ull << 20)) /* ext4 with blocks of 4 KiB: 16 TiB; the least of the usual ones */
 #define WEFT_LINK_MAX 0x7fffffffu    /* nlink_t shown to programs is often 32 bits, signed */
 #define WEFT_SLOTS_MAX 1024u         /* reply-cache slots of a session: bounds the server's memory for a client */
 #define WEFT_SLOTS_DEFAULT 256u

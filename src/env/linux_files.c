@@ -124,9 +124,9 @@ static void io_finish(struct env_io *io, int64_t result)
 	struct env_file *f = io->file;
 
 	io->result = result;
-	f->inflight--;
 	if (!f->el->freeing && io->done)
-		io->done(io);
+		io->done(io); /* which may close the file */
+	f->inflight--;
 	file_put(f);
 }
 

@@ -10,6 +10,7 @@
 
 #define RING_ENTRIES 256u
 #define RING_ENTRIES_MAX 4096u
+#define IO_WORKERS 64u
 #define FREE_WAIT_NS (10 * NSEC_PER_SEC)
 
 /* Newer than the liburing we build with. */
@@ -74,6 +75,7 @@ int ring_init(struct env_linux *el)
 /* Binds the ring to the calling thread. */
 static void ring_enable(struct env_linux *el)
 {
+	unsigned workers[2] = { IO_WORKERS, 0 }; /* 0: as it is */
 	int r;
 
 	el->enabled = true;
@@ -83,6 +85,8 @@ static void ring_enable(struct env_linux *el)
 		r = (int)syscall(__NR_io_uring_register, el->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 		weft_assert(r == 0);
 	}
+	/* Syncs wait for the disk, and many may share one commit: four to a processor, the kernel's choice, are few. */
+	(void)syscall(__NR_io_uring_register, el->ring.ring_fd, IORING_REGISTER_IOWQ_MAX_WORKERS, workers, 2);
 }
 
 /* ---- submission ---------------------------------------------------------------------------------------------------------- */

@@ -297,7 +297,8 @@ static void start_write(struct journal *j)
 	j->offset += size + (n > 1 ? BLOCK : 0);
 	j->inflight = b;
 	env_file_io(j->env, &j->io);
-	if (j->offset > j->params.segment_bytes / 2)
+	/* Two from the start: what is on a disk that is nearly full must be enough to go on with. */
+	if (j->n < 2 || j->offset > j->params.segment_bytes / 2)
 		segment_prepare(j);
 }
 

@@ -20,7 +20,7 @@ static const struct op_desc descs[] = {
 	{ WP_OP_SEQ_ALLOC, OPF_MUTATES, meta_seq_alloc },
 	{ WP_OP_LOOKUP, 0, meta_lookup },
 	{ WP_OP_GETATTR, 0, meta_getattr },
-	{ WP_OP_SETATTR, OPF_MUTATES, meta_setattr },
+	{ WP_OP_SETATTR, OPF_MUTATES | OPF_FREES, meta_setattr },
 	{ WP_OP_READLINK, 0, meta_readlink },
 	{ WP_OP_MKNOD, OPF_MUTATES, meta_mknod },
 	{ WP_OP_MKDIR, OPF_MUTATES, meta_mkdir },
@@ -29,7 +29,7 @@ static const struct op_desc descs[] = {
 	{ WP_OP_RMDIR, OPF_MUTATES | OPF_FREES, meta_rmdir },
 	{ WP_OP_RENAME, OPF_MUTATES, meta_rename },
 	{ WP_OP_LINK, OPF_MUTATES, meta_link },
-	{ WP_OP_OPEN, OPF_MUTATES, meta_open },
+	{ WP_OP_OPEN, OPF_MUTATES | OPF_FREES, meta_open },
 	{ WP_OP_CREATE, OPF_MUTATES, meta_create },
 	{ WP_OP_CLOSE, OPF_MUTATES | OPF_FREES, meta_close },
 	{ WP_OP_READDIR, 0, meta_readdir },
@@ -39,7 +39,7 @@ static const struct op_desc descs[] = {
 	{ WP_OP_GETXATTR, 0, meta_getxattr },
 	{ WP_OP_LISTXATTR, 0, meta_listxattr },
 	{ WP_OP_SETXATTR, OPF_MUTATES, meta_setxattr },
-	{ WP_OP_REMOVEXATTR, OPF_MUTATES, meta_removexattr },
+	{ WP_OP_REMOVEXATTR, OPF_MUTATES | OPF_FREES, meta_removexattr },
 	{ WP_OP_LOCK, 0, meta_lock },
 	{ WP_OP_LOCK_TEST, 0, meta_lock_test },
 	{ WP_OP_LOCK_CANCEL, 0, meta_lock_cancel },
@@ -209,13 +209,13 @@ static bool refuse_growth(struct op *op)
 	uint64_t now = env_mono_ns(mt->env);
 	struct osd_space s;
 
-	if (!op->req || op->desc->flags & OPF_FREES)
+	if (!op->req || op->frees || op->desc->flags & OPF_FREES)
 		return false;
 	if (mt->space_age++ % SPACE_COMMITS == 0 || now - mt->space_ns > SPACE_NS) {
 		mt->space_age = 1;
 		mt->space_ns = now;
 		mt->dev->ops->statfs(mt->dev, &s);
-		mt->full = s.free < MIN(s.total / 8, RESERVE_MAX);
+		mt->full = s.index_free < MIN(s.total / 8, RESERVE_MAX);
 	}
 	return mt->full;
 }

@@ -139,7 +139,7 @@ enum {
 	OPF_MUTATES = 1,   /* through the reply cache */
 	OPF_ANY = 2,       /* no session needed */
 	OPF_ADMIN = 4,     /* not for clients */
-	OPF_FREES = 8,     /* makes room in the end: may use the reserve of a full device */
+	OPF_FREES = 8,     /* makes room in the end, or takes none: may use the reserve of a full device */
 };
 
 struct usage_delta {
@@ -164,6 +164,7 @@ struct op {
 	uint64_t index;          /* reply when durable up to here */
 	bool committed;          /* changes were submitted in this run */
 	bool lazy;               /* answer without waiting */
+	bool frees;              /* it turned out to be as OPF_FREES */
 	int err;
 	struct wp_enc enc;       /* reply */
 	void *msg;               /* decoded request, kept over runs */

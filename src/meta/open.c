@@ -114,6 +114,7 @@ static int create_existing(struct op *op, const struct wp_create_req *m, const s
 
 	if (m->flags & WP_OPEN_EXCL)
 		return -EEXIST;
+	op->frees = true; /* no new file: O_TRUNC and small changes */
 	err = ino_get(op, fid, &i);
 	if (!err)
 		err = check_handle(op, fid, m->handle);

@@ -234,21 +234,6 @@ bool truncate_needed(const struct inode *i, uint64_t size)
 	return i->size != size || (i->comps && size < i->size);
 }
 
-/* Local file systems hold objects up to a limit: better refused now than for ever tried. */
-static int check_growth(struct op *op, const struct inode *i, uint64_t size)
-{
-	struct stripe_piece p;
-	struct wp_layout l;
-	int err;
-
-	if (size <= i->size)
-		return 0;
-	err = layout_decode(op->arena, i->extra, &l);
-	if (!err)
-		err = stripe_map(&l, size - 1, 1, &p);
-	return err ? err : p.offset >= WEFT_OBJECT_SIZE_MAX ? -EFBIG : 0;
-}
-
 int truncate_start(struct op *op, struct inode *i, uint64_t size)
 {
 	struct meta_target *mt = op->mt;
@@ -261,9 +246,6 @@ int truncate_start(struct op *op, struct inode *i, uint64_t size)
 
 	if (i->size == size && !i->comps)
 		return 0;
-	err = check_growth(op, i, size);
-	if (err)
-		return err;
 	v[0] = QUEUE_TRUNCATE;
 	wp_put_le64(v + 1, wp_fid_to_ino(&i->fid));
 	wp_put_le64(v + 9, size);

@@ -45,6 +45,8 @@ struct dindex {
 	int failed;
 	uint64_t cache_bytes, stable, applied, write_seq, seq;
 	uint64_t retry_ns;
+	uint64_t free_bytes, reserve; /* on the disk */
+	bool tight, full;	      /* the disk is nearly full; the last write found no space */
 	struct osd_txn open; /* of the transaction being put, if journaled */
 	struct env_timer timer;
 	struct kick *kick;
@@ -157,6 +159,20 @@ void dindex_put(struct dindex *x, const void *key, size_t key_len, const void *v
 		osd_txn_del(&x->open, osd_slice(key, key_len));
 }
 
+/* Each entry has its own leaf written anew, or all that there are; and what is new. */
+static uint64_t need(const struct dindex *x, uint64_t n, uint64_t bytes)
+{
+	return MIN(n * LMDBFILE_ENTRY_COST, x->file.live + x->file.live / 4) + 2 * bytes + LMDBFILE_FIXED_COST;
+}
+
+static uint64_t room(const struct dindex *x)
+{
+	/* Not all that is free inside can be used by the next write: what the one before it freed cannot. */
+	uint64_t reserve = lmdbfile_reserve(&x->file) + (x->file.bytes - MIN(x->file.live, x->file.bytes)) / 2;
+
+	return x->free_bytes > UINT64_MAX - reserve ? UINT64_MAX : x->free_bytes + reserve;
+}
+
 static void add_commit(struct dindex *x, struct gen *g, osd_commit_fn *fn, void *arg)
 {
 	struct commit *c = NEW(struct commit);
@@ -187,7 +203,8 @@ void dindex_commit(struct dindex *x, uint64_t seq, bool urgent, osd_commit_fn *f
 	g->urgent |= urgent;
 	if (fn || x->journaled)
 		add_commit(x, g, fn, arg);
-	if (g->map.bytes > x->cache_bytes / 4 || (x->journaled && env_mono_ns(x->env) - g->born_ns > SEAL_NS))
+	if (g->map.bytes > x->cache_bytes / 4 || (x->journaled && env_mono_ns(x->env) - g->born_ns > SEAL_NS) ||
+	    need(x, g->map.count, g->map.bytes) > room(x) / 4)
 		seal(x);
 	if (!x->failed)
 		maybe_write(x);
@@ -205,6 +222,34 @@ uint64_t dindex_pending(const struct dindex *x)
 	list_each (g, &x->frozen, node)
 		bytes += g->map.bytes;
 	return bytes;
+}
+
+static uint64_t pending_entries(const struct dindex *x)
+{
+	uint64_t n = x->active->map.count;
+	struct gen *g;
+
+	list_each (g, &x->sealed, node)
+		n += g->map.count;
+	list_each (g, &x->frozen, node)
+		n += g->map.count;
+	return n;
+}
+
+bool dindex_has_room(const struct dindex *x, uint64_t n, uint64_t bytes)
+{
+	return need(x, pending_entries(x) + n, dindex_pending(x) + bytes) + x->reserve / 4 <= room(x);
+}
+
+void dindex_set_room(struct dindex *x, uint64_t free_bytes, uint64_t reserve, bool tight)
+{
+	x->free_bytes = free_bytes;
+	x->reserve = reserve;
+	if (tight && !x->tight && x->started) {
+		env_timer_cancel(x->env, &x->timer); /* it is late: the journal needs its segments back sooner */
+		kick(x->kick);
+	}
+	x->tight = tight;
 }
 
 uint64_t dindex_file_bytes(const struct dindex *x) { return lmdbfile_bytes(&x->file); }
@@ -257,13 +302,22 @@ static void write_frozen(void *arg)
 {
 	struct dindex *x = arg;
 	const struct omap *maps[FROZEN_MAX];
+	uint64_t entries = 0, bytes = 0;
 	uint8_t seq[8];
 	unsigned n = 0;
 	struct gen *g;
 
-	list_each (g, &x->frozen, node)
+	list_each (g, &x->frozen, node) {
 		maps[n++] = &g->map;
+		entries += g->map.count;
+		bytes += g->map.bytes;
+	}
 	wp_put_le64(seq, x->write_seq);
+	/* With blocks of its own the write cannot find the disk full half-way. If there are none left it may still fit into pages
+	 * that are free inside. */
+	if (x->tight)
+		(void)!lmdbfile_set_reserve(&x->file, need(x, entries, bytes));
+	(void)!lmdbfile_set_reserve(&x->file, x->reserve);
 	x->work_err =
 		lmdbfile_write(&x->file, maps, n, osd_slice(key_applied, sizeof(key_applied)), osd_slice(seq, sizeof(seq)));
 }
@@ -285,6 +339,32 @@ static int retire_frozen(struct dindex *x, struct list *commits)
 
 static void start_write(struct dindex *x);
 
+/* There was no space for all of it: one after the other needs less at once. */
+static bool unfreeze_rest(struct dindex *x)
+{
+	const struct gen *first = list_first(&x->frozen, struct gen, node);
+	struct list *last = x->frozen.prev;
+
+	if (last == &first->node)
+		return false;
+	for (; last != &first->node; last = x->frozen.prev) {
+		list_del(last);
+		list_push(&x->sealed, last);
+	}
+	x->write_seq = MAX(x->applied, first->seq);
+	return true;
+}
+
+static void no_space(struct dindex *x, int err)
+{
+	if (!x->full)
+		log_err("osd", "the index cannot be written: %s; trying again until it can",
+			err == -ENOSPC ? "no space left on the disk" : "its map is in use and cannot grow now");
+	x->full = true;
+	x->retry_ns = env_mono_ns(x->env) + RETRY_NS;
+	env_timer_arm(x->env, &x->timer, x->retry_ns);
+}
+
 static void written(void *arg)
 {
 	struct dindex *x = arg;
@@ -302,13 +382,17 @@ static void written(void *arg)
 			return;
 		}
 	}
-	if (r == -ENOSPC || r == -EXFULL) {
-		log_err("osd", "the index cannot be written: %s; trying again",
-			r == -ENOSPC ? "no space left on the disk" : "its map is in use and cannot grow now");
-		x->retry_ns = env_mono_ns(x->env) + RETRY_NS;
-		env_timer_arm(x->env, &x->timer, x->retry_ns);
+	if (r == -ENOSPC && unfreeze_rest(x)) {
+		start_write(x);
 		return;
 	}
+	if (r == -ENOSPC || r == -EXFULL) {
+		no_space(x, r);
+		return;
+	}
+	if (!r && x->full)
+		log_notice("osd", "the index is written again");
+	x->full = false;
 	if (!r)
 		r = retire_frozen(x, &commits);
 	if (r < 0) {
@@ -350,6 +434,8 @@ static uint64_t oldest_ns(const struct dindex *x)
 	return g->used ? g->born_ns : UINT64_MAX;
 }
 
+static uint64_t age_max(const struct dindex *x) { return x->tight ? SEAL_NS : AGE_NS; }
+
 /* Is there a reason to write now? */
 static bool is_due(struct dindex *x)
 {
@@ -358,7 +444,8 @@ static bool is_due(struct dindex *x)
 
 	if (!list_empty(&x->frozen))
 		return now >= x->retry_ns;
-	if (x->wanted || x->active->urgent || dindex_pending(x) > x->cache_bytes || (oldest < now && now - oldest >= AGE_NS))
+	if (x->wanted || x->active->urgent || dindex_pending(x) > x->cache_bytes ||
+	    need(x, pending_entries(x), dindex_pending(x)) > room(x) / 4 || (oldest < now && now - oldest >= age_max(x)))
 		return true;
 	list_each (g, &x->sealed, node)
 		if (g->urgent)
@@ -376,6 +463,8 @@ static void freeze(struct dindex *x, struct gen *g)
 /* exact: also the stable part of a generation that goes on behind it. */
 static void freeze_stable(struct dindex *x, bool exact)
 {
+	uint64_t entries = 0, bytes = 0;
+
 	for (unsigned n = 0; n < FROZEN_MAX && !list_empty(&x->sealed); n++) {
 		struct gen *g = list_first(&x->sealed, struct gen, node);
 
@@ -385,6 +474,10 @@ static void freeze_stable(struct dindex *x, bool exact)
 			split(x, g);
 			g = list_first(&x->sealed, struct gen, node);
 		}
+		entries += g->map.count;
+		bytes += g->map.bytes;
+		if (n && need(x, entries, bytes) > room(x) / 2)
+			break;
 		freeze(x, g);
 	}
 }
@@ -397,7 +490,7 @@ static void maybe_write(struct dindex *x)
 		return;
 	if (!is_due(x)) {
 		if (oldest != UINT64_MAX && !env_timer_armed(&x->timer))
-			env_timer_arm(x->env, &x->timer, oldest + AGE_NS);
+			env_timer_arm(x->env, &x->timer, oldest + age_max(x));
 		return;
 	}
 	if (list_empty(&x->frozen)) { /* not empty: a write that found no space is tried again */
@@ -576,13 +669,14 @@ int dindex_open(const struct dindex_params *p, struct dindex **ret)
 {
 	struct dindex *x = NEW(struct dindex);
 	struct osd_slice v;
-	int r = lmdbfile_open(&x->file, p->path);
+	int r = lmdbfile_open(&x->file, p->path, p->map_bytes);
 
 	if (r < 0) {
 		free(x);
 		return r;
 	}
 	x->env = p->env;
+	x->free_bytes = UINT64_MAX;
 	x->cache_bytes = p->cache_bytes ? p->cache_bytes : CACHE_BYTES_DEFAULT;
 	x->barrier = p->barrier;
 	x->barrier_arg = p->barrier_arg;
@@ -602,6 +696,7 @@ int dindex_open(const struct dindex_params *p, struct dindex **ret)
 void dindex_start(struct dindex *x)
 {
 	x->started = true;
+	(void)!lmdbfile_set_reserve(&x->file, x->reserve); /* the next write tries again */
 	maybe_write(x);
 }
 

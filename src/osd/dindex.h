@@ -12,7 +12,9 @@
  *  4. A frozen generation is not changed; the reactor goes on reading it.
  *  5. Commit callbacks run in the order of submission, after the LMDB transaction that holds the change has committed.
  *  6. Between freezing and writing the owner's barrier is passed: what must be durable before the index is, is.
- *  7. After a write that failed for good nothing more is written, and every callback gets the error. What is in memory stays readable.
+ *  7. So much is set aside on the disk for LMDB as dindex_set_room was told, whenever there was room for it. When the disk is nearly
+ *     full, generations are sealed before LMDB may need more than a part of what is left, and written at once.
+ *  8. After a write that failed for good nothing more is written, and every callback gets the error. What is in memory stays readable.
  */
 #ifndef WEFT_OSD_DINDEX_H
 #define WEFT_OSD_DINDEX_H
@@ -30,6 +32,7 @@ struct dindex_params {
 	struct env *env;
 	const char *path;					    /* folder of the LMDB */
 	uint64_t cache_bytes;					    /* in memory that force a write; 0: default */
+	uint64_t map_bytes;					    /* of address space for LMDB at first; 0: default */
 	void (*barrier)(void *arg, dindex_go_fn *go, void *go_arg); /* NULL: none */
 	void *barrier_arg;
 };
@@ -67,6 +70,11 @@ int dindex_seek(struct dindex *x, const void *key, size_t key_len, bool after, s
 /* Bytes in memory that are still to be written; bytes LMDB takes. */
 uint64_t dindex_pending(const struct dindex *x);
 uint64_t dindex_file_bytes(const struct dindex *x);
+/* Could n entries of so many bytes more be written, with what is in memory, whatever happens to the disk? The last part of what is
+ * set aside is for deletes. */
+bool dindex_has_room(const struct dindex *x, uint64_t n, uint64_t bytes);
+/* What the file system has free besides; how much to set aside; tight: the disk is nearly full. */
+void dindex_set_room(struct dindex *x, uint64_t free_bytes, uint64_t reserve, bool tight);
 /* Walks LMDB's snapshot on a helper thread: keys that begin with prefix, without it. */
 void dindex_checkpoint(struct dindex *x, uint8_t prefix, int (*fn)(void *arg, struct osd_slice key, struct osd_slice value),
 		       osd_commit_fn *done, void *arg);

@@ -2,13 +2,15 @@
 #include "osd/dirty.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/crc.h"
 #include "base/log.h"
 #include "osd/kick.h"
 #include "osd/objkey.h"
 
-/* object name 22, kind 1, pad 1, first 4, last 4, pad 4, epoch 8, crc 4 */
+/* object name 22, kind 1, pad 1, first 4, last 4, upper parts of first 2, of last 2, epoch 8, crc 4 */
 #define RECORD_SIZE 48u
 #define DIRTY_SYNC_NS (NSEC_PER_SEC / 2)
 #define MARKED_CHUNKS_MAX (1u << 20) /* of one object, remembered */
@@ -16,6 +18,7 @@
 struct dlog {
 	struct env_file *file;
 	uint64_t end;	       /* with what is being written */
+	uint64_t size;	       /* of the file */
 	uint64_t last, synced; /* positions of the last record in it, and of the last durable one */
 };
 
@@ -33,7 +36,7 @@ struct dirty {
 	struct buf pending, writing;
 	struct list waits;	/* to be written, by pos */
 	struct list sync_waits; /* to be durable */
-	bool write_busy, sync_busy, closed;
+	bool write_busy, sync_busy, closed, full;
 	struct dlog *write_log, *sync_log; /* in flight */
 	uint64_t sync_last;		   /* that sync_log will have durable */
 	struct env_io write_io, sync_io;
@@ -112,8 +115,10 @@ static void begin_epoch(struct dirty *d)
 	log = present(d);
 	log->end = 0;
 	log->last = log->synced = d->written;
-	/* What stays behind the new records is of a clean epoch; shorter is nicer, no more. */
-	(void)d->env->ops->file_truncate(d->env, log->file, 0);
+	d->full = false;
+	/* What stays behind the new records is of a clean epoch. */
+	if (log->size > DIRTY_LOG_MIN && d->env->ops->file_truncate(d->env, log->file, DIRTY_LOG_MIN) == 0)
+		log->size = DIRTY_LOG_MIN;
 }
 
 static void write_done(struct env_io *io)
@@ -130,9 +135,11 @@ static void write_done(struct env_io *io)
 		log_err("osd", "the dirty list in %s cannot be written: %s", d->path, strerror((int)-io->result));
 		d->write_log->end -= n * RECORD_SIZE; /* what follows overwrites it */
 		d->gen++;
+		d->full = true;
 		finish(&d->waits, d->written, (int)io->result);
 	} else {
 		d->write_log->last = d->written;
+		d->write_log->size = MAX(d->write_log->size, d->write_log->end);
 		finish(&d->waits, d->written, 0);
 	}
 	if (!env_timer_armed(&d->timer))
@@ -248,6 +255,8 @@ static void add_record(struct dirty *d, const struct dirty_record *rec)
 	r[22] = rec->destroyed;
 	put_be(r + 24, rec->first, 4);
 	put_be(r + 28, rec->last, 4);
+	put_be(r + 32, rec->first >> 32, 2);
+	put_be(r + 34, rec->last >> 32, 2);
 	buf_add(&d->pending, r, sizeof(r));
 	d->appended++;
 }
@@ -261,8 +270,6 @@ static void set_bits(struct dirty_marks *m, uint32_t first, uint32_t last)
 {
 	uint32_t need = last / 8 + 1;
 
-	if (last >= MARKED_CHUNKS_MAX)
-		return;
 	if (need > m->bytes) {
 		need = (uint32_t)round_up_pow2(need, 8);
 		m->bits = xrealloc(m->bits, need);
@@ -277,8 +284,8 @@ static bool is_marked(const struct dirty_marks *m, const struct dirty_record *r)
 {
 	if (r->destroyed || r->last >= MARKED_CHUNKS_MAX)
 		return false;
-	for (uint32_t c = r->first; c <= r->last; c++)
-		if (!bit_is_set(m, c))
+	for (uint64_t c = r->first; c <= r->last; c++)
+		if (!bit_is_set(m, (uint32_t)c))
 			return false;
 	return true;
 }
@@ -295,8 +302,8 @@ bool dirty_mark(struct dirty *d, struct dirty_marks *m, const struct dirty_recor
 		m->pos = d->appended;
 		if (r->destroyed && m->bytes)
 			memset(m->bits, 0, m->bytes); /* another object of this name has to say so */
-		else if (!r->destroyed)
-			set_bits(m, r->first, r->last);
+		else if (!r->destroyed && r->last < MARKED_CHUNKS_MAX)
+			set_bits(m, (uint32_t)r->first, (uint32_t)r->last);
 	}
 	if (m->pos <= d->written)
 		return true;
@@ -321,6 +328,8 @@ void dirty_release(struct dirty *d, uint64_t epoch)
 }
 
 uint64_t dirty_epoch(const struct dirty *d) { return d->epoch; }
+
+bool dirty_is_full(const struct dirty *d) { return d->full; }
 
 uint64_t dirty_log_bytes(const struct dirty *d) { return d->log[d->epoch & 1].end; }
 
@@ -352,15 +361,49 @@ static int open_log(struct env *env, const char *path, unsigned which, int flags
 	return env->ops->file_open(env, name, O_RDWR | flags, 0600, ret);
 }
 
+static int fill(int fd, uint64_t *size)
+{
+	static const uint8_t zeros[65536];
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	for (*size = (uint64_t)st.st_size; *size < DIRTY_LOG_MIN;) {
+		ssize_t n = pwrite(fd, zeros, MIN(sizeof(zeros), DIRTY_LOG_MIN - *size), (off_t)*size);
+
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		*size += (uint64_t)n;
+	}
+	return 0;
+}
+
+/* The log has its room on the disk: written, not only allocated, so that syncing a record is a write and no more. */
+static int fill_log(const char *path, unsigned which, uint64_t *size)
+{
+	cleanup_free char *name = xasprintf("%s/dirty.%u", path, which);
+	int fd = open(name, O_RDWR | O_CLOEXEC), r;
+
+	if (fd < 0)
+		return -errno;
+	r = fill(fd, size);
+	close(fd);
+	return r;
+}
+
 int dirty_format(struct env *env, const char *path)
 {
 	for (unsigned i = 0; i < 2; i++) {
 		struct env_file *f;
+		uint64_t size;
 		int r = open_log(env, path, i, O_CREAT | O_TRUNC, &f);
 
 		if (r < 0)
 			return r;
 		env->ops->file_close(env, f);
+		r = fill_log(path, i, &size);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -376,10 +419,12 @@ int dirty_open(struct env *env, const char *path, uint64_t epoch, struct dirty *
 	list_init(&d->waits);
 	list_init(&d->sync_waits);
 	for (unsigned i = 0; i < 2; i++) {
-		int r = open_log(env, path, i, 0, &d->log[i].file);
+		int r = fill_log(path, i, &d->log[i].size);
 
+		if (r == -ENOSPC) /* as long as it is: deletes may have to wait */
+			r = 0;
 		if (!r)
-			r = env->ops->file_truncate(env, d->log[i].file, 0);
+			r = open_log(env, path, i, 0, &d->log[i].file);
 		if (r < 0) {
 			for (unsigned k = 0; k < 2; k++)
 				if (d->log[k].file)
@@ -431,8 +476,8 @@ static int read_log(FILE *f, struct reading *rd)
 
 	while (!err && fread(r, sizeof(r), 1, f) == 1) {
 		struct dirty_record rec = { .destroyed = r[22],
-					    .first = (uint32_t)get_be(r + 24, 4),
-					    .last = (uint32_t)get_be(r + 28, 4) };
+					    .first = get_be(r + 24, 4) | get_be(r + 32, 2) << 32,
+					    .last = get_be(r + 28, 4) | get_be(r + 34, 2) << 32 };
 
 		e = record_epoch(r);
 		if (!e || (epoch && e != epoch))

@@ -6,12 +6,15 @@
  * Invariants:
  *  1. Before data of a chunk (1 MiB of an object) changes, a record naming the chunk has been written (write(2) done). So it survives
  *     the death of the process, as the data does.
- *  2. A record is durable (fdatasync) before an object's sync or a stable write touches the medium, and before the checksums of what it
+ *  2. A record is durable (fdatasync) before an object's sync or a stable write touches the medium, before a truncation, allocation or
+ *     destruction, and before the checksums of what it
  *     names can reach LMDB. Otherwise within DIRTY_SYNC_NS: kernels write pages back later than that (dirty_expire_centisecs: 30 s)
  *     unless memory is short. A power loss in that window can leave data that its checksum calls corrupt: an error, never wrong data.
  *  3. The records of an epoch are given up only after (a) every write that was marked in it has ended, (b) its checksums are in LMDB,
  *     (c) the file system was synced. LMDB then says which epochs are clean; their records are ignored.
- *  4. When opening, what the records of other epochs name gets its checksums from its data; the last word on an object being
+ *  4. Each log has DIRTY_LOG_MIN bytes on the disk from the start, so that there can be records, and so deletes, on a full one. They are
+ *     never given back: what is behind the present epoch's records is of clean epochs.
+ *  5. When opening, what the records of other epochs name gets its checksums from its data; the last word on an object being
  *     "destroyed", it is destroyed again. A torn tail is ignored: nothing that such a record names had changed.
  */
 #ifndef WEFT_OSD_DIRTY_H
@@ -20,6 +23,7 @@
 #include "osd/osd.h"
 
 #define DIRTY_CHUNK_BYTES MIB(1)
+#define DIRTY_LOG_MIN MIB(1)
 
 struct dirty;
 
@@ -43,7 +47,7 @@ static inline void dirty_marks_done(struct dirty_marks *m) { free(m->bits); }
 
 struct dirty_record {
 	struct wp_objid obj;
-	uint32_t first, last;
+	uint64_t first, last; /* of 48 bits */
 	bool destroyed;
 };
 
@@ -73,6 +77,8 @@ uint64_t dirty_quiet_epoch(const struct dirty *d);
 /* It is clean. */
 void dirty_cleaned(struct dirty *d);
 uint64_t dirty_epoch(const struct dirty *d);
+/* The present log could not grow: rotate. */
+bool dirty_is_full(const struct dirty *d);
 /* Bytes in the present log: when to rotate. */
 uint64_t dirty_log_bytes(const struct dirty *d);
 

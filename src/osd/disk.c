@@ -10,9 +10,10 @@
 
 #define FORMAT_VERSION 1u
 #define SPACE_NS NSEC_PER_SEC
-#define RESERVE_MAX MIB(64) /* the index must be able to write what was accepted */
-#define RESERVE_MIN MIB(4)
+#define SPACE_TIGHT_NS (5 * NSEC_PER_MSEC)
 #define VERSION_BITS 40 /* changes that one run of the target can count */
+
+static void look_at_space(struct disk *d);
 
 static struct disk *disk_of(struct osd_dev *dev)
 {
@@ -165,6 +166,7 @@ static int disk_open(const struct osd_params *params, struct osd_dev **ret)
 		disk_free(d);
 		return r;
 	}
+	look_at_space(d);
 	dindex_start(d->index);
 	disk_clean_init(d);
 	*ret = &d->dev;
@@ -187,36 +189,90 @@ static void disk_close(struct osd_dev *dev)
 
 static uint64_t used_bytes(const struct disk *d) { return d->used_blocks * 512 + dindex_file_bytes(d->index); }
 
-/* What the file system says, asked now and then, less what was said yes to since; and the limit, if there is one. */
-void disk_space(struct disk *d, struct osd_space *ret)
-{
-	struct env *env = d->dev.env;
-	uint64_t now = env_mono_ns(env), reserve, used;
-	struct osd_space *s = &d->space;
+static uint64_t clamp(uint64_t v, uint64_t low, uint64_t high) { return MIN(MAX(v, low), high); }
 
-	if (!d->space_ns || now - d->space_ns > SPACE_NS) {
-		d->space_ns = now;
-		(void)env->ops->fs_space(env, d->path, &s->total, &s->free, &s->inodes, &s->inodes_free);
-	}
-	*ret = *s;
-	reserve = MIN(MAX(s->total / 32, RESERVE_MIN), RESERVE_MAX) + 2 * dindex_pending(d->index);
-	ret->free -= MIN(ret->free, reserve);
-	if (!d->capacity)
-		return;
-	used = used_bytes(d);
-	ret->total = MIN(ret->total, d->capacity);
-	ret->free = MIN(ret->free, used < d->capacity ? d->capacity - used : 0);
+/*
+ * Who may take what of the file system, which other targets may be on, too (README.md, "A full disk"):
+ *
+ *	objects grow while more than DATA is free; index_free says what is free above INDEX; BALLAST is set aside in the index's file
+ */
+#define DATA_MIN MIB(16)
+#define DATA_MAX MIB(256)
+#define INDEX_MIN MIB(4)
+#define INDEX_MAX MIB(64)
+#define BALLAST_MIN MIB(2)
+#define BALLAST_MAX MIB(16)
+#define INODES_MAX 256u /* for journals and logs */
+
+static uint64_t ballast(const struct disk *d) { return clamp(d->space.total / 128, BALLAST_MIN, BALLAST_MAX); }
+
+static uint64_t data_reserve(const struct disk *d)
+{
+	return MIN(clamp(d->space.total / 5, DATA_MIN, DATA_MAX), d->space.total / 2) + 2 * dindex_pending(d->index);
 }
 
-bool disk_has_room(struct disk *d, uint64_t bytes)
+static uint64_t index_reserve(const struct disk *d)
+{
+	return clamp(d->space.total / 32, INDEX_MIN, INDEX_MAX) + 2 * dindex_pending(d->index);
+}
+
+static uint64_t above(uint64_t free_bytes, uint64_t reserve) { return free_bytes > reserve ? free_bytes - reserve : 0; }
+
+/* What the file system says. Asked now and then, and more often the fuller it is: others write there, too. */
+static void look_at_space(struct disk *d)
+{
+	struct env *env = d->dev.env;
+	uint64_t now = env_mono_ns(env), inodes;
+	struct osd_space *s = &d->space;
+
+	if (d->space_ns && now - d->space_ns <= (d->tight ? SPACE_TIGHT_NS : SPACE_NS) &&
+	    d->space_taken <= above(s->free, data_reserve(d)) / 16)
+		return;
+	d->space_ns = now;
+	d->space_taken = 0;
+	if (env->ops->fs_space(env, d->path, &s->total, &s->free, &s->inodes, &s->inodes_free) < 0)
+		return;
+	s->free -= MIN(s->free, d->promised);
+	inodes = MIN(s->inodes / 64, INODES_MAX);
+	s->inodes_free -= MIN(s->inodes_free, inodes);
+	d->tight = s->free < 2 * data_reserve(d);
+	dindex_set_room(d->index, s->free, ballast(d), d->tight);
+}
+
+void disk_space(struct disk *d, struct osd_space *ret)
+{
+	uint64_t left, free_bytes;
+
+	look_at_space(d);
+	*ret = d->space;
+	free_bytes = above(ret->free, d->space_taken);
+	ret->free = above(free_bytes, data_reserve(d));
+	ret->index_free = above(free_bytes, index_reserve(d));
+	if (!d->capacity)
+		return;
+	left = above(d->capacity, used_bytes(d));
+	ret->total = MIN(ret->total, d->capacity);
+	ret->free = MIN(ret->free, left);
+	ret->index_free = MIN(ret->index_free, left);
+}
+
+bool disk_has_room(struct disk *d, struct dop *op, uint64_t bytes)
 {
 	struct osd_space s;
 
 	disk_space(d, &s);
 	if (bytes > s.free || !s.free || (s.inodes && !s.inodes_free))
 		return false;
-	d->space.free -= MIN(d->space.free, bytes);
+	d->space_taken += bytes;
+	d->promised += bytes;
+	op->room += bytes;
 	return true;
+}
+
+static bool index_has_room(struct disk *d, const struct osd_txn *t)
+{
+	look_at_space(d);
+	return (!d->capacity || used_bytes(d) < d->capacity) && dindex_has_room(d->index, t->count, t->ops.len);
 }
 
 static void disk_statfs(struct osd_dev *dev, struct osd_space *ret) { disk_space(disk_of(dev), ret); }
@@ -245,7 +301,7 @@ static int disk_txn_submit(struct osd_dev *dev, struct osd_txn *t, uint64_t seq,
 
 	if (dindex_failed(d->index))
 		return dindex_failed(d->index);
-	if (!disk_has_room(d, t->ops.len) && !only_deletes(t))
+	if (!index_has_room(d, t) && !only_deletes(t))
 		return -ENOSPC;
 	dindex_begin(d->index, seq);
 	while (osd_txn_next(t, &pos, &key, &value)) {

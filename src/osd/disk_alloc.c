@@ -32,7 +32,8 @@ static void alloc_end(struct dop *op)
 	dop_end(op, 0);
 }
 
-static void falloc_step(struct dop *op);
+static void falloc_step(struct dop *op, struct env_file *f);
+static void falloc_next(struct dop *op);
 
 static void falloc_done(struct env_io *io)
 {
@@ -42,18 +43,20 @@ static void falloc_done(struct env_io *io)
 	/* Where ranges cannot be zeroed in one go: punch, then allocate. */
 	if (io->result == -EOPNOTSUPP && zero && op->step == 0) {
 		op->step = 1;
-		falloc_step(op);
+		falloc_step(op, io->file);
 	} else if (io->result >= 0 && op->step == 1) {
 		op->step = 2;
-		falloc_step(op);
+		falloc_step(op, io->file);
 	} else if (io->result < 0) {
 		dop_repair(op, (int)io->result);
 	} else {
-		alloc_end(op);
+		op->step = 0;
+		op->at = (op->at / SEGMENT_BYTES + 1) * SEGMENT_BYTES;
+		falloc_next(op);
 	}
 }
 
-static void falloc_step(struct dop *op)
+static void falloc_step(struct dop *op, struct env_file *f)
 {
 	static const int modes[] = {
 		[WP_ALLOC_MODE_ALLOCATE] = 0,
@@ -62,7 +65,7 @@ static void falloc_step(struct dop *op)
 		[WP_ALLOC_MODE_ZERO] = FALLOC_FL_ZERO_RANGE,
 		[WP_ALLOC_MODE_ZERO_KEEP] = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
 	};
-	struct dobj *o = op->obj;
+	uint64_t end = MIN(op->up->offset + op->up->length, (op->at / SEGMENT_BYTES + 1) * SEGMENT_BYTES);
 	int mode = modes[op->up->mode];
 
 	if (op->step == 1)
@@ -70,13 +73,39 @@ static void falloc_step(struct dop *op)
 	if (op->step == 2)
 		mode &= FALLOC_FL_KEEP_SIZE;
 	op->io = (struct env_io){ .op = ENV_IO_FALLOCATE,
-				  .file = o->file,
+				  .file = f,
 				  .mode = mode,
-				  .offset = op->up->offset,
-				  .length = op->up->length,
+				  .offset = op->at % SEGMENT_BYTES,
+				  .length = end - op->at,
 				  .done = falloc_done,
 				  .arg = op };
-	env_file_io(o->disk->dev.env, &op->io);
+	env_file_io(op->obj->disk->dev.env, &op->io);
+}
+
+/* One segment after the other. What would only be set aside in one that has no file stays a hole. */
+static void falloc_next(struct dop *op)
+{
+	uint64_t end = op->up->offset + op->up->length, n;
+	struct dobj *o = op->obj;
+	struct env_file *f;
+	int r;
+
+	while (op->at < end) {
+		n = op->at / SEGMENT_BYTES;
+		r = dobj_seg(o, n, extends(op->up), &f);
+		if (r < 0) {
+			dop_repair(op, r);
+			return;
+		}
+		if (f) {
+			dobj_seg_dirty(o, n);
+			falloc_step(op, f);
+			return;
+		}
+		n = dobj_next_seg(o, n);
+		op->at = n == UINT64_MAX ? end : n * SEGMENT_BYTES;
+	}
+	alloc_end(op);
 }
 
 static void alloc_marked(struct dop *op)
@@ -85,10 +114,11 @@ static void alloc_marked(struct dop *op)
 
 	op->fresh = !op->obj->exists;
 	r = dobj_open(op->obj, true);
+	op->at = op->up->offset;
 	if (r < 0)
 		dop_end(op, r);
 	else
-		falloc_step(op);
+		falloc_next(op);
 }
 
 static void alloc_mark(struct dop *op)
@@ -119,7 +149,7 @@ void dop_alloc(struct dop *op)
 		dop_end(op, 0);
 		return;
 	}
-	if (up->mode != WP_ALLOC_MODE_PUNCH && !disk_has_room(o->disk, up->length))
+	if (up->mode != WP_ALLOC_MODE_PUNCH && !disk_has_room(o->disk, op, up->length))
 		r = -ENOSPC;
 	if (!r && o->exists) {
 		r = dobj_open(o, false);
@@ -139,12 +169,11 @@ void dop_alloc(struct dop *op)
 static void truncate_marked(struct dop *op)
 {
 	struct dobj *o = op->obj;
-	struct env *env = o->disk->dev.env;
 	uint64_t size = op->up->length;
 	int r = dobj_open(o, true);
 
 	if (!r)
-		r = env->ops->file_truncate(env, o->file, size);
+		r = dobj_truncate(o, size);
 	if (r < 0) {
 		dop_end(op, r);
 		return;
@@ -197,6 +226,7 @@ struct unlinking {
 	struct dop *op;
 	struct env *env;
 	char *path;
+	bool segmented; /* there may be further files */
 	int err;
 	struct env_work work;
 };
@@ -205,8 +235,17 @@ struct unlinking {
 static void unlink_run(void *arg)
 {
 	struct unlinking *u = arg;
+	struct dsegs segs = { 0 };
 
-	u->err = u->env->ops->path_unlink(u->env, u->path);
+	u->err = u->segmented ? dsegs_scan(u->path, &segs) : 0;
+	for (size_t i = segs.n; i-- > 0 && !u->err;) {
+		cleanup_free char *path = dseg_path(u->path, segs.v[i].n);
+
+		u->err = u->env->ops->path_unlink(u->env, path);
+	}
+	free(segs.v);
+	if (!u->err)
+		u->err = u->env->ops->path_unlink(u->env, u->path);
 }
 
 static void destroy_synced(void *arg, int err) { dop_end(arg, err); }
@@ -246,10 +285,13 @@ static void destroy_marked(struct dop *op)
 	struct env *env = o->disk->dev.env;
 	struct unlinking *u = NEW(struct unlinking);
 
+	bool segmented = o->attr.size > SEGMENT_BYTES || o->segs.n;
+
 	if (o->file)
 		env->ops->file_close(env, o->file);
 	o->file = NULL;
-	*u = (struct unlinking){ .op = op, .env = env, .path = dobj_path(o->disk, &o->id) };
+	dsegs_close(env, &o->segs);
+	*u = (struct unlinking){ .op = op, .env = env, .path = dobj_path(o->disk, &o->id), .segmented = segmented };
 	u->work = (struct env_work){ .run = unlink_run, .done = unlinked, .arg = u };
 	env_work(env, &u->work);
 }

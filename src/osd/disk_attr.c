@@ -4,6 +4,8 @@
 #define ATTR_SIZE 32u
 #define ATTR_KEY_SIZE (1 + OBJKEY_SIZE)
 #define CRC_KEY_SIZE (1 + OBJKEY_SIZE + 4)
+#define CRC_KEY_MAX (CRC_KEY_SIZE + 8)
+#define CHUNK_LONG UINT32_MAX /* chunks from here on have this in the short place, and their number behind it */
 
 /* ---- names ----------------------------------------------------------------- */
 
@@ -136,23 +138,27 @@ static void inline_store(struct dattr *a, unsigned first, unsigned n, const uint
 
 /* ---- checksums in chunks ----------------------------------------------------------------- */
 
-static void crc_key(uint8_t *k, const uint8_t *key, uint64_t chunk)
+/* Sorts by chunk. Returns its length. */
+static size_t crc_key(uint8_t *k, const uint8_t *key, uint64_t chunk)
 {
 	k[0] = KEY_CRC;
 	memcpy(k + 1, key, OBJKEY_SIZE);
-	put_be(k + 1 + OBJKEY_SIZE, chunk, 4);
+	put_be(k + 1 + OBJKEY_SIZE, MIN(chunk, CHUNK_LONG), 4);
+	if (chunk < CHUNK_LONG)
+		return CRC_KEY_SIZE;
+	put_be(k + CRC_KEY_SIZE, chunk, 8);
+	return CRC_KEY_MAX;
 }
 
 /* The chunk's checksums, filled up. */
 static int chunk_load(struct disk *d, const uint8_t *key, uint64_t chunk, uint32_t *crcs)
 {
-	uint8_t k[CRC_KEY_SIZE];
+	uint8_t k[CRC_KEY_MAX];
 	struct osd_slice v = { 0 };
 	unsigned n;
 	int r;
 
-	crc_key(k, key, chunk);
-	r = dindex_get(d->index, k, sizeof(k), &v);
+	r = dindex_get(d->index, k, crc_key(k, key, chunk), &v);
 	if (r < 0 && r != -ENOENT)
 		return r;
 	n = r ? 0 : MIN((unsigned)(v.len / 4), CHUNK_BLOCKS);
@@ -165,13 +171,13 @@ static int chunk_load(struct disk *d, const uint8_t *key, uint64_t chunk, uint32
 
 static void chunk_put(struct disk *d, const uint8_t *key, uint64_t chunk, const uint32_t *crcs)
 {
-	uint8_t k[CRC_KEY_SIZE], v[CHUNK_BLOCKS * 4];
+	uint8_t k[CRC_KEY_MAX], v[CHUNK_BLOCKS * 4];
+	size_t k_len = crc_key(k, key, chunk);
 	unsigned n = trimmed(crcs, CHUNK_BLOCKS);
 
-	crc_key(k, key, chunk);
 	for (unsigned i = 0; i < n; i++)
 		wp_put_le32(v + 4 * i, crcs[i]);
-	dindex_put(d->index, k, sizeof(k), n ? v : NULL, 4 * n);
+	dindex_put(d->index, k, k_len, n ? v : NULL, 4 * n);
 }
 
 /* crcs NULL: zero blocks'. A chunk that cannot be loaded loses the checksums it had: an error for readers, and said by the index. */
@@ -226,16 +232,20 @@ void dcrc_store(struct disk *d, const uint8_t *key, struct dattr *a, uint64_t fi
 /* The first chunk >= *chunk that has checksums. */
 static bool next_chunk(struct disk *d, const uint8_t *key, uint64_t *chunk)
 {
-	uint8_t k[CRC_KEY_SIZE];
+	uint8_t k[CRC_KEY_MAX];
 	struct osd_slice found, v;
+	size_t k_len;
 
 	if (*chunk > CHUNKS_MAX)
 		return false;
-	crc_key(k, key, *chunk);
-	if (dindex_seek(d->index, k, sizeof(k), false, &found, &v) < 0 || found.len != sizeof(k) ||
+	k_len = crc_key(k, key, *chunk);
+	if (dindex_seek(d->index, k, k_len, false, &found, &v) < 0 || found.len < CRC_KEY_SIZE ||
 	    memcmp(found.p, k, 1 + OBJKEY_SIZE))
 		return false;
-	*chunk = get_be((const uint8_t *)found.p + 1 + OBJKEY_SIZE, 4);
+	if (found.len == CRC_KEY_MAX)
+		*chunk = get_be((const uint8_t *)found.p + CRC_KEY_SIZE, 8);
+	else
+		*chunk = get_be((const uint8_t *)found.p + 1 + OBJKEY_SIZE, 4);
 	return true;
 }
 

@@ -76,7 +76,8 @@ static void clean_tick(void *arg)
 			d->clean_work = waitwork_start(d->dev.env, clean_run, clean_synced, d);
 			return; /* the timer goes on when it is done */
 		}
-		if ((now - d->clean_started_ns > CLEAN_NS || dirty_log_bytes(d->dirty) > CLEAN_LOG_BYTES) &&
+		if ((now - d->clean_started_ns > CLEAN_NS || dirty_log_bytes(d->dirty) > CLEAN_LOG_BYTES ||
+		     dirty_is_full(d->dirty)) &&
 		    dirty_rotate(d->dirty))
 			d->clean_started_ns = now;
 	}
@@ -112,6 +113,7 @@ int disk_clean_close(struct disk *d)
 struct dev_sync {
 	struct disk *disk;
 	struct env_work work;
+	struct dirty_wait wait;
 	osd_commit_fn *fn;
 	void *arg;
 	int err;
@@ -142,6 +144,17 @@ static void dev_synced(void *arg)
 	dindex_sync(s->disk->index, dev_sync_end, s);
 }
 
+/* The list before what it tells of: the power may fail half-way. */
+static void dev_sync_listed(void *arg, int err)
+{
+	struct dev_sync *s = arg;
+
+	if (err < 0)
+		dev_sync_end(s, err);
+	else
+		env_work(s->disk->dev.env, &s->work);
+}
+
 /* Operations that have ended; those in progress belong to whoever started them. */
 void disk_sync(struct osd_dev *dev, osd_commit_fn *fn, void *arg)
 {
@@ -151,6 +164,8 @@ void disk_sync(struct osd_dev *dev, osd_commit_fn *fn, void *arg)
 	OBJ_CHECK(d, DISK_MAGIC);
 	*s = (struct dev_sync){ .disk = d, .fn = fn, .arg = arg };
 	s->work = (struct env_work){ .run = dev_sync_run, .done = dev_synced, .arg = s };
+	s->wait = (struct dirty_wait){ .done = dev_sync_listed, .arg = s };
 	d->busy++;
-	env_work(dev->env, &s->work);
+	if (dirty_sync(d->dirty, NULL, &s->wait))
+		dev_sync_listed(s, 0);
 }

@@ -18,6 +18,7 @@ static void dobj_free(struct dobj *o)
 
 	if (o->file)
 		d->dev.env->ops->file_close(d->dev.env, o->file);
+	dsegs_close(d->dev.env, &o->segs);
 	htab_del(&d->objs, &o->node);
 	list_del(&o->lru_node);
 	dirty_marks_done(&o->marks);
@@ -145,6 +146,13 @@ int dobj_open(struct dobj *o, bool create)
 		return 0;
 	if (o->exists) {
 		r = open_file(o, 0);
+		if (!r) {
+			r = dobj_load_segs(o);
+			if (r < 0) {
+				o->disk->dev.env->ops->file_close(o->disk->dev.env, o->file);
+				o->file = NULL;
+			}
+		}
 		if (r != -ENOENT)
 			return r;
 		log_err("osd", "the file of object %llx-%x-%x-%x-%x is gone", (unsigned long long)o->id.fid.seq,
@@ -159,6 +167,7 @@ int dobj_open(struct dobj *o, bool create)
 	r = open_file(o, O_CREAT | O_TRUNC);
 	if (r < 0)
 		return r;
+	o->segs.known = true;
 	o->exists = true;
 	o->name_durable = false;
 	return 0;
@@ -168,10 +177,8 @@ void dobj_changed(struct dobj *o, uint64_t size)
 {
 	struct env *env = o->disk->dev.env;
 	uint64_t now = env_wall_ns(env);
-	struct env_stat st;
 
-	if (env->ops->file_stat(env, o->file, &st) == 0)
-		dattr_account(o->disk, &o->attr, st.blocks);
+	dattr_account(o->disk, &o->attr, dobj_blocks(o));
 	o->attr.size = size;
 	o->attr.mtime_ns = MAX(now, o->attr.mtime_ns);
 	o->attr.version = disk_version_next(o->disk);
@@ -255,10 +262,9 @@ static bool may_start(const struct dop *op)
 
 static void dop_seek(struct dop *op)
 {
-	struct env *env = op->obj->disk->dev.env;
 	struct osd_io *io = op->up;
 	struct dobj *o = op->obj;
-	uint64_t at = 0;
+	uint64_t at = io->offset;
 	int r;
 
 	if (!o->exists || io->offset >= o->attr.size) {
@@ -267,7 +273,7 @@ static void dop_seek(struct dop *op)
 	}
 	r = dobj_open(o, false);
 	if (!r)
-		r = env->ops->file_seek(env, o->file, io->offset, io->hole, &at);
+		r = dobj_seek(o, &at, io->hole);
 	if (!r && !io->hole && at >= o->attr.size)
 		r = -ENXIO;
 	if (!r)
@@ -341,6 +347,7 @@ void dop_end(struct dop *op, int err)
 	OBJ_CHECK(o, DOBJ_MAGIC);
 	if (op->epoch)
 		dirty_release(d->dirty, op->epoch);
+	d->promised -= op->room;
 	io->err = err;
 	io->stat = o->exists ? (struct osd_objstat){ a->size, a->blocks, a->version, a->mtime_ns } : (struct osd_objstat){ 0 };
 	list_del(&op->node);

@@ -72,6 +72,43 @@ void dop_name(struct dop *op, void (*next)(struct dop *op))
 
 static void sync_end(struct dop *op) { dop_end(op, 0); }
 
+static void data_synced(struct env_io *io);
+
+static void sync_file(struct dop *op, struct env_file *f)
+{
+	op->io = (struct env_io){ .op = ENV_IO_FDATASYNC, .file = f, .done = data_synced, .arg = op };
+	env_file_io(op->obj->disk->dev.env, &op->io);
+}
+
+/* The first file behind op->at that there may be something of. */
+static struct dseg *next_dirty(struct dop *op)
+{
+	struct dsegs *s = &op->obj->segs;
+
+	for (size_t i = 0; i < s->n; i++)
+		if (s->v[i].n > op->at && s->v[i].dirty)
+			return &s->v[i];
+	return NULL;
+}
+
+/* False: all are synced. */
+static bool sync_next(struct dop *op)
+{
+	struct dseg *s = next_dirty(op);
+	struct env_file *f;
+	int r;
+
+	if (!s)
+		return false;
+	op->at = s->n;
+	r = dobj_seg(op->obj, s->n, false, &f);
+	if (r < 0)
+		dop_end(op, r);
+	else
+		sync_file(op, f);
+	return true;
+}
+
 static void data_synced(struct env_io *io)
 {
 	struct dop *op = io->arg;
@@ -84,8 +121,13 @@ static void data_synced(struct env_io *io)
 		dop_end(op, (int)io->result);
 		return;
 	}
-	if (o->attr.version == op->version)
+	if (sync_next(op))
+		return;
+	if (o->attr.version == op->version) {
 		o->data_dirty = false;
+		for (size_t i = 0; i < o->segs.n; i++)
+			o->segs.v[i].dirty = false;
+	}
 	dop_name(op, sync_end);
 }
 
@@ -101,8 +143,7 @@ static void sync_data(void *arg, int err)
 		return;
 	}
 	op->version = o->attr.version;
-	op->io = (struct env_io){ .op = ENV_IO_FDATASYNC, .file = o->file, .done = data_synced, .arg = op };
-	env_file_io(o->disk->dev.env, &op->io);
+	sync_file(op, o->file);
 }
 
 void dop_sync(struct dop *op)

@@ -3,14 +3,16 @@
  * Inside the disk engine: the device, objects in use, operations.
  *
  * Keys of the index: 0x00 own, 0x01 the callers', 0x02 object name -> attributes and the checksums of the first ATTR_CRCS blocks, 0x03
- * object name, chunk (DIRTY_CHUNK_BYTES) -> checksums of the others. Checksums are u32, as many as there are up to the last that is
- * not a zero block's; the missing ones are a zero block's. The checksum of the last block covers its bytes extended with zeros.
+ * object name, chunk (DIRTY_CHUNK_BYTES) -> checksums of the others. A chunk has 4 bytes, or, from CHUNK_LONG on, that and 8.
+ * Checksums are u32, as many as there are up to the last that is not a zero block's; the missing ones are a zero block's. The checksum
+ * of the last block covers its bytes extended with zeros.
  */
 #ifndef WEFT_OSD_DISK_PRIV_H
 #define WEFT_OSD_DISK_PRIV_H
 
 #include "base/htab.h"
 #include "osd/backends.h"
+#include "osd/disk_seg.h"
 #include "osd/dindex.h"
 #include "osd/dirty.h"
 #include "osd/iovwalk.h"
@@ -24,7 +26,7 @@
 #define KEY_ATTR 0x02
 #define KEY_CRC 0x03
 #define CHUNK_BLOCKS ((unsigned)(DIRTY_CHUNK_BYTES / WP_BLOCK_SIZE))
-#define CHUNKS_MAX ((uint64_t)UINT32_MAX)
+#define CHUNKS_MAX (1ull << 43) /* objects end at 2^63 - 1 */
 #define ATTR_CRCS 16u
 #define OBJECTS_CACHED 1024u /* with an open file each */
 #define FOLDERS 64u	     /* in objects/, and in each of them */
@@ -39,6 +41,7 @@ struct dattr {
 };
 
 struct dobj;
+struct dop;
 
 struct disk {
 	struct osd_dev dev;
@@ -63,7 +66,9 @@ struct disk {
 	struct osd_rot rot;
 	/* the space of the file system, asked at most once in a while */
 	struct osd_space space;
-	uint64_t space_ns;
+	uint64_t space_ns, space_taken; /* when; what was said yes to since */
+	bool tight;			/* the file system is nearly full */
+	uint64_t promised;		/* to operations in progress, perhaps not yet taken from the file system */
 	/* cleaning the dirty list (disk_clean.c) */
 	struct env_timer clean_timer;
 	struct waitwork *clean_work;
@@ -83,7 +88,8 @@ struct dobj {
 	struct disk *disk;
 	struct wp_objid id;
 	uint8_t key[OBJKEY_SIZE];
-	struct env_file *file; /* NULL: not opened */
+	struct env_file *file; /* of the first segment; NULL: not opened */
+	struct dsegs segs;
 	struct dattr attr;
 	struct dirty_marks marks;
 	struct list waiting; /* of dop, in order */
@@ -99,12 +105,15 @@ struct dop {
 	uint64_t begin, end; /* block-aligned range that it reads or changes */
 	bool exclusive, writes, extends;
 	bool fresh; /* it makes the object */
-	void (*next)(struct dop *op);
+	void (*next)(struct dop *op), (*after)(struct dop *op);
 	uint8_t *repair;
 	uint64_t version;
 	uint64_t epoch; /* held; 0: none */
+	uint64_t room;	/* promised to it */
 	struct dirty_wait wait;
 	struct env_io io;
+	struct dsplit *split; /* io is a part */
+	uint64_t at;	      /* of operations that go from one segment to the next */
 	struct iovec iov_inline[IOV_INLINE + 2], *iov, user_iov[2];
 	int iov_n;
 	uint64_t old_size;
@@ -154,8 +163,8 @@ void disk_sync(struct osd_dev *dev, osd_commit_fn *fn, void *arg);
 
 /* ---- disk.c ----------------------------------------------------------------- */
 
-/* Is there room for bytes more in objects, or in the index? What it says yes to counts as used from then on. */
-bool disk_has_room(struct disk *d, uint64_t bytes);
+/* Is there room for so many bytes more in objects? What it says yes to counts as used from then on. */
+bool disk_has_room(struct disk *d, struct dop *op, uint64_t bytes);
 void disk_space(struct disk *d, struct osd_space *ret);
 
 /* ---- disk_obj.c: objects in use, queues ----------------------------------------------------------------- */

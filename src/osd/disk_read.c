@@ -131,12 +131,5 @@ void dop_read(struct dop *op)
 		dop_end(op, r == -ENOENT ? 0 : r);
 		return;
 	}
-	op->io = (struct env_io){ .op = ENV_IO_READ,
-				  .file = o->file,
-				  .iov = op->iov,
-				  .iov_n = op->iov_n,
-				  .offset = s.first,
-				  .done = read_done,
-				  .arg = op };
-	env_file_io(o->disk->dev.env, &op->io);
+	dop_rw(op, ENV_IO_READ, 0, op->iov, op->iov_n, s.first, read_done);
 }

@@ -22,6 +22,7 @@ struct victim {
 	bool remade;	/* destroyed and made again: nothing that is known of it holds */
 	struct range *ranges;
 	unsigned n, cap;
+	struct dsegs segs;
 };
 
 struct recovery {
@@ -111,10 +112,16 @@ static ssize_t read_chunk(int fd, uint8_t *buf, uint64_t at)
 	return (ssize_t)got;
 }
 
-static int rebuild_chunk(struct recovery *rec, struct victim *v, int fd, struct dattr *a, uint64_t chunk)
+/* Of a segment, which begins at base. */
+struct file {
+	int fd;
+	uint64_t base;
+};
+
+static int rebuild_chunk(struct recovery *rec, struct victim *v, struct file f, struct dattr *a, uint64_t chunk)
 {
 	uint32_t crcs[CHUNK_BLOCKS];
-	ssize_t n = read_chunk(fd, rec->buf, chunk * DIRTY_CHUNK_BYTES);
+	ssize_t n = read_chunk(f.fd, rec->buf, chunk * DIRTY_CHUNK_BYTES - f.base);
 
 	if (n < 0)
 		return (int)n;
@@ -127,51 +134,111 @@ static int rebuild_chunk(struct recovery *rec, struct victim *v, int fd, struct 
 	return 0;
 }
 
-/* Holes are passed over. */
-static int rebuild_range(struct recovery *rec, struct victim *v, int fd, struct dattr *a, struct range r)
+/* One file of the object: [from, end) of the object lies in it. Holes are passed over. */
+static int rebuild_file(struct recovery *rec, struct victim *v, struct file f, struct dattr *a, uint64_t from, uint64_t end)
 {
-	uint64_t end = MIN((r.last + 1) * DIRTY_CHUNK_BYTES, round_up_pow2(a->size, DIRTY_CHUNK_BYTES));
-
-	dcrc_zero(rec->disk, v->key, a, r.first * CHUNK_BLOCKS, (r.last + 1) * CHUNK_BLOCKS);
-	for (uint64_t at = r.first * DIRTY_CHUNK_BYTES; at < end; at += DIRTY_CHUNK_BYTES) {
-		off_t data = lseek(fd, (off_t)at, SEEK_DATA);
+	for (uint64_t at = from; at < end; at += DIRTY_CHUNK_BYTES) {
+		off_t data = lseek(f.fd, (off_t)(at - f.base), SEEK_DATA);
 		int err;
 
 		if (data < 0 && errno == ENXIO)
 			return 0;
 		if (data > 0)
-			at = MAX(at, round_down_pow2((uint64_t)data, DIRTY_CHUNK_BYTES));
+			at = MAX(at, f.base + round_down_pow2((uint64_t)data, DIRTY_CHUNK_BYTES));
 		if (at >= end)
 			return 0;
-		err = rebuild_chunk(rec, v, fd, a, at / DIRTY_CHUNK_BYTES);
+		err = rebuild_chunk(rec, v, f, a, at / DIRTY_CHUNK_BYTES);
 		if (err < 0)
 			return err;
 	}
 	return 0;
 }
 
-static int rebuild(struct recovery *rec, struct victim *v, int fd, struct dattr *a)
+/* The ranges' parts that lie in one file. */
+static int rebuild_ranges(struct recovery *rec, struct victim *v, struct file f, struct dattr *a)
 {
-	struct disk *d = rec->disk;
-	struct stat st;
+	static const struct range all = { 0, CHUNKS_MAX - 1 };
+	unsigned n = v->remade ? 1 : v->n;
 	int r = 0;
 
-	if (fstat(fd, &st) < 0)
+	for (unsigned i = 0; i < n && !r; i++) {
+		struct range g = v->remade ? all : v->ranges[i];
+		uint64_t from = MAX(g.first * DIRTY_CHUNK_BYTES, f.base);
+		uint64_t end = MIN((g.last + 1) * DIRTY_CHUNK_BYTES, f.base + SEGMENT_BYTES);
+
+		r = rebuild_file(rec, v, f, a, from, MIN(end, round_up_pow2(a->size, DIRTY_CHUNK_BYTES)));
+	}
+	return r;
+}
+
+static int rebuild_seg(struct recovery *rec, struct victim *v, const char *first, uint64_t n, struct dattr *a)
+{
+	cleanup_free char *path = dseg_path(first, n);
+	struct file f = { .fd = open(path, O_RDONLY | O_CLOEXEC), .base = n * SEGMENT_BYTES };
+	int r;
+
+	if (f.fd < 0)
 		return -errno;
-	/* What is behind the end is gone, whatever is known of it. */
-	dcrc_zero(d, v->key, a, ((uint64_t)st.st_size + BLOCK - 1) / BLOCK, UINT64_MAX);
+	r = rebuild_ranges(rec, v, f, a);
+	close(f.fd);
+	return r;
+}
+
+/* The object as its files are. */
+static int look_at_files(struct victim *v, const char *first, struct dattr *a, uint64_t *blocks)
+{
+	struct stat st;
+
+	if (stat(first, &st) < 0)
+		return -errno;
 	a->size = (uint64_t)st.st_size;
-	if (v->remade)
-		r = rebuild_range(rec, v, fd, a, (struct range){ 0, CHUNKS_MAX - 1 });
-	for (unsigned i = 0; i < v->n && !v->remade && !r; i++)
-		r = rebuild_range(rec, v, fd, a, v->ranges[i]);
+	*blocks = (uint64_t)st.st_blocks;
+	a->mtime_ns = MAX(a->mtime_ns, stat_mtime_ns(&st));
+	for (size_t i = 0; i < v->segs.n; i++) {
+		const struct dseg *s = &v->segs.v[i];
+
+		a->size = s->size ? s->n * SEGMENT_BYTES + s->size : a->size;
+		*blocks += s->blocks;
+		a->mtime_ns = MAX(a->mtime_ns, s->mtime_ns);
+	}
+	return 0;
+}
+
+static int rebuild(struct recovery *rec, struct victim *v, const char *first, struct dattr *a)
+{
+	struct disk *d = rec->disk;
+	uint64_t blocks = 0;
+	int r = look_at_files(v, first, a, &blocks);
+
 	if (r < 0)
 		return r;
-	a->mtime_ns = MAX(a->mtime_ns, (uint64_t)st.st_mtim.tv_sec * NSEC_PER_SEC + (uint64_t)st.st_mtim.tv_nsec);
+	/* What is behind the end is gone, whatever is known of it. */
+	dcrc_zero(d, v->key, a, (a->size + BLOCK - 1) / BLOCK, UINT64_MAX);
+	if (v->remade)
+		dcrc_zero(d, v->key, a, 0, UINT64_MAX);
+	for (unsigned i = 0; i < v->n && !v->remade; i++)
+		dcrc_zero(d, v->key, a, v->ranges[i].first * CHUNK_BLOCKS, (v->ranges[i].last + 1) * CHUNK_BLOCKS);
+	r = rebuild_seg(rec, v, first, 0, a);
+	for (size_t i = 0; i < v->segs.n && !r; i++)
+		r = rebuild_seg(rec, v, first, v->segs.v[i].n, a);
+	if (r < 0)
+		return r;
 	a->version = disk_version_next(d);
-	dattr_account(d, a, (uint64_t)st.st_blocks);
+	dattr_account(d, a, blocks);
 	dattr_store(d, v->key, a);
 	return 0;
+}
+
+/* The object is not: neither are files of it. */
+static int unlink_all(struct victim *v, const char *first)
+{
+	for (size_t i = v->segs.n; i-- > 0;) {
+		cleanup_free char *path = dseg_path(first, v->segs.v[i].n);
+
+		if (unlink(path) < 0 && errno != ENOENT)
+			return -errno;
+	}
+	return unlink(first) < 0 && errno != ENOENT ? -errno : 0;
 }
 
 static int recover_one(struct recovery *rec, struct victim *v)
@@ -179,23 +246,25 @@ static int recover_one(struct recovery *rec, struct victim *v)
 	struct disk *d = rec->disk;
 	cleanup_free char *path = dobj_path(d, &v->id);
 	struct dattr a;
-	int fd, r = dattr_load(d, v->key, &a);
+	int r = dattr_load(d, v->key, &a);
 	bool known = !r;
 
 	if (r < 0 && r != -ENOENT)
 		return r;
-	if (v->destroyed && unlink(path) < 0 && errno != ENOENT)
-		return -errno;
-	fd = v->destroyed ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && !v->destroyed && errno != ENOENT)
-		return -errno;
-	if (fd < 0) {
+	r = dsegs_scan(path, &v->segs);
+	if (r < 0)
+		return r;
+	if (!v->destroyed && access(path, F_OK) < 0) {
+		if (errno != ENOENT)
+			return -errno;
+		v->destroyed = true;
+	}
+	if (v->destroyed) {
 		if (known)
 			dattr_remove(d, v->key, &a);
-		return 0;
+		return unlink_all(v, path);
 	}
-	r = rebuild(rec, v, fd, &a);
-	close(fd);
+	r = rebuild(rec, v, path, &a);
 	if (r < 0)
 		log_err("osd", "%s: cannot be read: %s", path, strerror(-r));
 	/* An object that cannot be read keeps its old checksums; the others must not suffer for it. */
@@ -244,6 +313,7 @@ int disk_recover(struct disk *d, uint64_t *epoch)
 	}
 	while ((v = list_pop(&rec.all, struct victim, all))) {
 		free(v->ranges);
+		free(v->segs.v);
 		free(v);
 	}
 	htab_done(&rec.victims);

@@ -64,14 +64,7 @@ static void next_edge(struct dop *op)
 		return;
 	}
 	op->user_iov[0] = (struct iovec){ op->edge_block[op->edge], BLOCK };
-	op->io = (struct env_io){ .op = ENV_IO_READ,
-				  .file = o->file,
-				  .iov = op->user_iov,
-				  .iov_n = 1,
-				  .offset = op->edge_at[op->edge],
-				  .done = edge_read,
-				  .arg = op };
-	env_file_io(o->disk->dev.env, &op->io);
+	dop_rw(op, ENV_IO_READ, 0, op->user_iov, 1, op->edge_at[op->edge], edge_read);
 }
 
 void dop_edges(struct dop *op, void (*next)(struct dop *op))
@@ -92,18 +85,28 @@ static void marked(void *arg, int err)
 		run_next(op);
 }
 
+/* What a file system's journal commits with anybody's sync: the record must be there first. */
+static void durable_mark(struct dop *op)
+{
+	op->next = op->after;
+	op->wait = (struct dirty_wait){ .done = marked, .arg = op };
+	if (dirty_sync(op->obj->disk->dirty, &op->obj->marks, &op->wait))
+		run_next(op);
+}
+
 void dop_mark(struct dop *op, uint64_t begin, uint64_t end, void (*next)(struct dop *op))
 {
 	struct disk *d = op->obj->disk;
 	uint64_t last = (MAX(end, begin + 1) - 1) / DIRTY_CHUNK_BYTES;
-	struct dirty_record r = { .obj = op->obj->id, .first = (uint32_t)(begin / DIRTY_CHUNK_BYTES), .last = (uint32_t)last };
+	struct dirty_record r = { .obj = op->obj->id, .first = begin / DIRTY_CHUNK_BYTES, .last = last };
 
 	if (last >= CHUNKS_MAX) {
 		dop_end(op, -EFBIG);
 		return;
 	}
 	r.destroyed = op->up->op == OSD_DESTROY;
-	op->next = next;
+	op->after = next;
+	op->next = op->exclusive ? durable_mark : next;
 	op->epoch = dirty_hold(d->dirty);
 	op->wait = (struct dirty_wait){ .done = marked, .arg = op };
 	if (dirty_mark(d->dirty, &op->obj->marks, &r, &op->wait))
@@ -145,14 +148,7 @@ static void repair_piece(struct dop *op)
 		return;
 	}
 	op->user_iov[0] = (struct iovec){ op->repair, len };
-	op->io = (struct env_io){ .op = ENV_IO_READ,
-				  .file = op->obj->file,
-				  .iov = op->user_iov,
-				  .iov_n = 1,
-				  .offset = op->begin,
-				  .done = repair_read,
-				  .arg = op };
-	env_file_io(op->obj->disk->dev.env, &op->io);
+	dop_rw(op, ENV_IO_READ, 0, op->user_iov, 1, op->begin, repair_read);
 }
 
 static void unmake(struct dobj *o)
@@ -160,6 +156,8 @@ static void unmake(struct dobj *o)
 	cleanup_free char *path = dobj_path(o->disk, &o->id);
 	struct env *env = o->disk->dev.env;
 
+	(void)!dobj_truncate(o, 0);
+	dsegs_close(env, &o->segs);
 	env->ops->file_close(env, o->file);
 	o->file = NULL;
 	o->exists = false;
@@ -173,7 +171,6 @@ static void unmake(struct dobj *o)
 void dop_repair(struct dop *op, int err)
 {
 	struct dobj *o = op->obj;
-	struct env *env = o->disk->dev.env;
 
 	log_err("osd", "object %llx-%x-%x-%x-%x: writing: %s", (unsigned long long)o->id.fid.seq, o->id.fid.oid,
 		o->id.fid.ver, o->id.component, o->id.stripe, strerror(-err));
@@ -184,7 +181,7 @@ void dop_repair(struct dop *op, int err)
 		return;
 	}
 	if (op->extends)
-		(void)env->ops->file_truncate(env, o->file, op->old_size);
+		(void)!dobj_truncate(o, op->old_size);
 	op->end = MIN(op->end, round_up_pow2(op->old_size, BLOCK));
 	op->repair = malloc(REPAIR_BYTES);
 	repair_piece(op);
@@ -232,7 +229,6 @@ static void data_written(struct env_io *io)
 static void write_data(struct dop *op)
 {
 	struct osd_io *up = op->up;
-	struct dobj *o = op->obj;
 	int n = up->iov_n;
 
 	op->iov = n <= IOV_INLINE ? op->iov_inline : malloc(sizeof(*op->iov) * (size_t)n);
@@ -241,15 +237,7 @@ static void write_data(struct dop *op)
 		return;
 	}
 	memcpy(op->iov, up->iov, sizeof(*op->iov) * (size_t)n);
-	op->io = (struct env_io){ .op = ENV_IO_WRITE,
-				  .flags = up->stable ? ENV_IO_DSYNC : 0,
-				  .file = o->file,
-				  .iov = op->iov,
-				  .iov_n = n,
-				  .offset = up->offset,
-				  .done = data_written,
-				  .arg = op };
-	env_file_io(o->disk->dev.env, &op->io);
+	dop_rw(op, ENV_IO_WRITE, up->stable ? ENV_IO_DSYNC : 0, op->iov, n, up->offset, data_written);
 }
 
 /* The list knows: from here on the file may change. */
@@ -318,7 +306,7 @@ static bool has_room(struct dop *op)
 {
 	const struct dattr *a = &op->obj->attr;
 
-	return (!op->extends && a->blocks * 512 >= a->size) || disk_has_room(op->obj->disk, op->up->length);
+	return (!op->extends && a->blocks * 512 >= a->size) || disk_has_room(op->obj->disk, op, op->up->length);
 }
 
 void dop_write(struct dop *op)

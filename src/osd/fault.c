@@ -134,7 +134,7 @@ static void fault_statfs(struct osd_dev *dev, struct osd_space *ret)
 		return;
 	used = ret->total - ret->free;
 	ret->total = MIN(ret->total, f->plan.capacity);
-	ret->free = used < ret->total ? ret->total - used : 0;
+	ret->free = ret->index_free = used < ret->total ? ret->total - used : 0;
 }
 
 static uint64_t fault_verifier(struct osd_dev *dev)

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 #include "osd/lmdbfile.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
 #include "proto/status.h"
 
 #define MAP_SIZE_FIRST (1ull << 40) /* address space only */
@@ -46,18 +50,31 @@ static int open_env(struct lmdbfile *l, const char *path, size_t map_size)
 	return r;
 }
 
+static void look_at_size(struct lmdbfile *l)
+{
+	MDB_envinfo info;
+	MDB_stat st;
+
+	mdb_env_info(l->mdb, &info);
+	if (!l->snap || mdb_stat(l->snap, l->dbi, &st))
+		return;
+	l->bytes = ((uint64_t)info.me_last_pgno + 1) * st.ms_psize;
+	l->live = (st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages) * (uint64_t)st.ms_psize;
+}
+
 static int open_snapshot(struct lmdbfile *l)
 {
 	int r = mdb_txn_begin(l->mdb, NULL, MDB_RDONLY, &l->snap);
 
 	if (!r)
 		r = mdb_cursor_open(l->snap, l->dbi, &l->cursor);
+	look_at_size(l);
 	return r;
 }
 
-int lmdbfile_open(struct lmdbfile *l, const char *path)
+int lmdbfile_open(struct lmdbfile *l, const char *path, size_t map_bytes)
 {
-	size_t size = MAP_SIZE_FIRST;
+	size_t size = map_bytes ? map_bytes : MAP_SIZE_FIRST;
 	MDB_txn *txn;
 	int r;
 
@@ -75,6 +92,8 @@ int lmdbfile_open(struct lmdbfile *l, const char *path)
 		r = mdb_txn_commit(txn);
 	if (!r)
 		r = open_snapshot(l);
+	if (!r)
+		r = mdb_env_get_fd(l->mdb, &l->fd);
 	if (!r)
 		return 0;
 fail:
@@ -109,6 +128,7 @@ int lmdbfile_renew(struct lmdbfile *l)
 	if (!r)
 		r = mdb_cursor_renew(l->snap, l->cursor);
 	l->broken = r != 0;
+	look_at_size(l);
 	return mdb_errno(r);
 }
 
@@ -159,14 +179,34 @@ int lmdbfile_seek(struct lmdbfile *l, const void *key, size_t key_len, bool afte
 	return 0;
 }
 
-uint64_t lmdbfile_bytes(const struct lmdbfile *l)
+uint64_t lmdbfile_reserve(const struct lmdbfile *l)
 {
-	MDB_envinfo info;
-	MDB_stat st;
+	uint64_t used = lmdbfile_bytes(l);
 
-	mdb_env_info(l->mdb, &info);
-	mdb_env_stat(l->mdb, &st);
-	return ((uint64_t)info.me_last_pgno + 1) * st.ms_psize;
+	return l->reserved > used ? l->reserved - used : 0;
+}
+
+/* LMDB writes behind the end of its file when it needs pages; blocks that are there already cannot be taken by others. */
+int lmdbfile_set_reserve(struct lmdbfile *l, uint64_t bytes)
+{
+	uint64_t used = lmdbfile_bytes(l), from = MAX(used, l->reserved);
+
+	if (l->no_reserve || used + bytes <= from)
+		return 0;
+	if (fallocate(l->fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(used + bytes - from)) < 0) {
+		l->no_reserve = errno == EOPNOTSUPP || errno == ENOSYS;
+		return l->no_reserve ? 0 : -errno;
+	}
+	l->reserved = used + bytes;
+	return 0;
+}
+
+/* A write that a full disk cut short is EIO to LMDB. */
+static int full_or_broken(const struct lmdbfile *l)
+{
+	struct statvfs st;
+
+	return fstatvfs(l->fd, &st) == 0 && (uint64_t)st.f_bavail * st.f_frsize < MIB(1) ? -ENOSPC : -EIO;
 }
 
 static int write_map(struct lmdbfile *l, MDB_txn *txn, const struct omap *map)
@@ -202,11 +242,11 @@ int lmdbfile_write(struct lmdbfile *l, const struct omap *const *maps, unsigned 
 		r = write_map(l, txn, maps[i]);
 	if (!r)
 		r = mdb_put(txn, l->dbi, &k, &v, 0);
-	if (r) {
+	if (r)
 		mdb_txn_abort(txn);
-		return mdb_errno(r);
-	}
-	return mdb_errno(mdb_txn_commit(txn));
+	else
+		r = mdb_txn_commit(txn);
+	return r == EIO ? full_or_broken(l) : mdb_errno(r);
 }
 
 int lmdbfile_walk(struct lmdbfile *l, uint8_t prefix, int (*fn)(void *arg, struct osd_slice key, struct osd_slice value),

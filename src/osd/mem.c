@@ -190,7 +190,7 @@ static void mem_statfs(struct osd_dev *dev, struct osd_space *ret)
 	uint64_t used = used_bytes(m);
 
 	ret->total = m->capacity;
-	ret->free = used < m->capacity ? m->capacity - used : 0;
+	ret->free = ret->index_free = used < m->capacity ? m->capacity - used : 0;
 	ret->inodes_free = ret->free / (INODE_BYTES * 2);
 	ret->inodes = ret->inodes_free + m->objects.count + m->index.count / 3;
 }

@@ -41,7 +41,8 @@ struct osd_params {
 };
 
 struct osd_space {
-	uint64_t total, free;         /* bytes */
+	uint64_t total, free;         /* bytes; free: for the data of objects */
+	uint64_t index_free;          /* for transactions: more than free, so that the index goes on when objects cannot grow */
 	uint64_t inodes, inodes_free; /* objects and index room, in inodes */
 };
 
@@ -154,7 +155,10 @@ struct osd_ops {
 	/* Everything stable, and all object data, is durable when fn is called. */
 	void (*sync)(struct osd_dev *dev, osd_commit_fn *fn, void *arg);
 
-	/* Takes over t's contents (t is empty afterwards). fn may be NULL. -ENOSPC: nothing was changed. */
+	/*
+	 * Takes over t's contents (t is empty afterwards). fn may be NULL. -ENOSPC: nothing was changed. Only the last resort: who has
+	 * changes that can be refused, refuses them by index_free, long before.
+	 */
 	int (*txn_submit)(struct osd_dev *dev, struct osd_txn *t, uint64_t seq, osd_commit_fn *fn, void *arg);
 	void (*stable)(struct osd_dev *dev, uint64_t seq);
 	/* Highest seq such that everything up to it is durable: where a journal's replay starts, what it may discard. */

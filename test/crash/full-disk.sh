@@ -52,6 +52,26 @@ on_small_disk() { # kind
 	for i in $(seq 200); do echo "$i" >"$M/again.$i"; done
 	diff -r "$T/keep.$1" "$M/keep"
 
+	step "$1: another program takes all that is left"
+	head -c 500000000 /dev/zero >"$T/small/hog" 2>/dev/null || true
+	for i in $(seq 200); do
+		rc=0
+		timeout 30 bash -c 'echo "$1" >"$2"' - "$i" "$M/late.$i" 2>"$T/err" || rc=$?
+		[ $rc -lt 124 ] || fail "creating on a full disk hung"
+		[ $rc = 0 ] || { grep -q 'No space left' "$T/err" || fail "creating says: $(cat "$T/err")"; break; }
+	done
+	[ $rc != 0 ] || fail "200 files were made on a full disk"
+	for i in $(seq 100); do
+		timeout 30 rm "$M/again.$i" || fail "cannot delete while another program fills the disk"
+	done
+	timeout 30 truncate -s 5 "$M/again" || fail "cannot truncate"
+	diff -r "$T/keep.$1" "$M/keep"
+	sleep 2 # what was deleted goes for good meanwhile
+	rm "$T/small/hog"
+	eventually 60 dd if="$T/data" of="$M/again" bs=1M conv=fsync
+	[ ! -e "$M/again.5" ] || fail "deleted, and still there"
+	for i in $(seq 100); do echo "$i" >"$M/again.$i"; done
+
 	step "$1: down and up"
 	it_healthy
 	it_down

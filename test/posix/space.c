@@ -17,6 +17,50 @@ static bool zero(const char *p, size_t n)
 	return true;
 }
 
+/* Up to the last byte that a file can have. POSIX_FILES_END_EARLIER: they may end earlier here, with EFBIG. */
+static void largest(void)
+{
+	const off_t last = INT64_MAX - 1;
+	int fd = (int)good(open("f", O_RDWR | O_CREAT | O_TRUNC, 0644));
+	struct stat st;
+	off_t at;
+
+	if (pwrite(fd, "z", 1, last) < 0 && errno == EFBIG && getenv("POSIX_FILES_END_EARLIER"))
+		goto out;
+	good(fstat(fd, &st));
+	same(st.st_size, INT64_MAX);
+	must(st.st_blocks < 16 * MB / 512);
+	same(pread(fd, back, 10, last - 9), 10);
+	must(zero(back, 9) && back[9] == 'z');
+	bad(EINVAL, pwrite(fd, "z", 1, INT64_MAX)); /* its end would not be a number */
+	bad(EINVAL, pwrite(fd, "zz", 2, last));
+	at = lseek(fd, 0, SEEK_DATA);
+	must(at >= last / 65536 * 65536 && at <= last);
+	same(lseek(fd, 0, SEEK_HOLE), 0);
+	same(lseek(fd, last, SEEK_HOLE), INT64_MAX);
+	good(fsync(fd));
+	same(pwrite(fd, "mid", 3, 1ll << 61), 3);
+	at = lseek(fd, 0, SEEK_DATA);
+	must(at >= (1ll << 61) - 65536 && at <= 1ll << 61);
+	good(ftruncate(fd, (1ll << 61) + 2));
+	good(fstat(fd, &st));
+	same(st.st_size, (1ll << 61) + 2);
+	same(pread(fd, back, 10, 1ll << 61), 2);
+	must(!memcmp(back, "mi", 2));
+	good(ftruncate(fd, INT64_MAX));
+	same(pread(fd, back, 10, 1ll << 61), 10);
+	must(!memcmp(back, "mi", 2) && zero(back + 2, 8));
+	same(pread(fd, back, 1, last), 1);
+	must(!back[0]); /* cut, and not there again */
+	good(ftruncate(fd, 1));
+	good(fstat(fd, &st));
+	same(st.st_size, 1);
+out:
+	good(close(fd));
+	good(unlink("f"));
+	section("the largest file");
+}
+
 static void sparse(void)
 {
 	static const off_t places[] = { 0, 4095, 65536, MB - 1, MB, 3 * MB + 7, 100ll * MB, 5000ll * MB + 3, 1ll << 40 };
@@ -295,6 +339,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(data); i++)
 		data[i] |= 1;
 	sparse();
+	largest();
 	seek_holes();
 	allocating();
 	punching();

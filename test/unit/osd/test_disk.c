@@ -120,7 +120,15 @@ static void tear_log(struct world *w, unsigned which, long by)
 	f = fopen(name, "r+");
 	if (!f || fseek(f, 0, SEEK_END) < 0)
 		bail_out("the log");
-	n = ftell(f);
+	/* behind the last record there are zeros */
+	for (n = ftell(f) / 48 * 48; n >= 48; n -= 48) {
+		uint8_t r[48], zero[48] = { 0 };
+
+		if (fseek(f, n - 48, SEEK_SET) < 0 || fread(r, 48, 1, f) != 1)
+			bail_out("the log");
+		if (memcmp(r, zero, 48))
+			break;
+	}
 	if (n > by && ftruncate(fileno(f), n - by) < 0)
 		bail_out("truncate");
 	fclose(f);
@@ -165,6 +173,58 @@ static void check_recovery(void)
 	is_int(world_read(&w, &a, 0, got, sizeof(got)), 200000, "and reads");
 	(void)!w.ops->list(w.dev, &(struct wp_objid){ 0 }, (struct wp_objid[8]){ 0 }, 8, &n);
 	is_int(n, 2, "two objects are listed");
+	world_close(&w, true);
+}
+
+static unsigned files_of(struct world *w)
+{
+	char cmd[200];
+	unsigned n = 0;
+	FILE *f;
+
+	snprintf(cmd, sizeof(cmd), "find %s/objects -type f | wc -l", w->path);
+	f = popen(cmd, "r");
+	if (!f || fscanf(f, "%u", &n) != 1)
+		bail_out("find");
+	pclose(f);
+	return n;
+}
+
+/* Objects of several files. */
+static void check_recovery_of_segments(void)
+{
+	const uint64_t tib = 1ull << 40, far = 1ull << 62;
+	struct wp_objid a = obj_id(1), b = obj_id(2);
+	struct osd_objstat st;
+	struct world w;
+
+	world_open(&w, "disk", 0);
+	(void)!world_write(&w, &a, 5, "first", 5);
+	(void)!world_write(&w, &a, 3 * tib - 3, "middle", 6);
+	(void)!world_write(&w, &a, far + 100, "last", 4);
+	(void)!world_write(&w, &b, far, "gone", 4);
+	(void)!world_write(&w, &b, 2 * tib, "gone", 4);
+	(void)!world_sync(&w);
+	(void)!world_write(&w, &a, 7 * tib, "new", 3);
+	(void)!simple(&w, 2, OSD_DESTROY, 0, 0, 0, NULL);
+	die(&w);
+	world_reopen(&w);
+	is_int(simple(&w, 1, OSD_STAT, 0, 0, 0, &st), 0, "an object of five files");
+	ok(st.size == far + 104, "has its size");
+	ok(world_read(&w, &a, 5, got, 5) == 5 && !memcmp(got, "first", 5), "its first bytes");
+	ok(world_read(&w, &a, 3 * tib - 3, got, 6) == 6 && !memcmp(got, "middle", 6), "its middle");
+	ok(world_read(&w, &a, 7 * tib, got, 3) == 3 && !memcmp(got, "new", 3), "what was not synced");
+	ok(world_read(&w, &a, far + 100, got, 10) == 4 && !memcmp(got, "last", 4), "its end");
+	is_int(files_of(&w), 5, "of what was destroyed no file is left");
+	is_int(simple(&w, 1, OSD_TRUNCATE, 0, 0, 6 * tib, NULL), 0, "cut");
+	die(&w);
+	world_reopen(&w);
+	(void)!simple(&w, 1, OSD_STAT, 0, 0, 0, &st);
+	ok(st.size == 6 * tib, "cut (%llx)", (unsigned long long)st.size);
+	(void)!simple(&w, 1, OSD_TRUNCATE, 0, 0, far + 200, NULL);
+	ok(world_read(&w, &a, far + 100, got, 10) == 10 && !got[0] && !got[3], "what was cut does not come back");
+	(void)!simple(&w, 1, OSD_DESTROY, 0, 0, 0, NULL);
+	is_int(files_of(&w), 0, "destroyed with all its files");
 	world_close(&w, true);
 }
 
@@ -424,6 +484,7 @@ int main(void)
 	check_split();
 	check_checkpoint();
 	check_recovery();
+	check_recovery_of_segments();
 	check_remade();
 	check_torn_log();
 	check_damaged_log();

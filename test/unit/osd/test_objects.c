@@ -14,12 +14,13 @@ enum { MODEL_MAX = 3 << 20 };
 
 static uint8_t model[MODEL_MAX], scratch[MODEL_MAX];
 static uint64_t model_size;
+static uint64_t base; /* where the model begins in the object */
 
 static uint64_t rnd(uint64_t n) { return ((uint64_t)rand() << 20 ^ (uint64_t)rand()) % n; }
 
 static bool same(struct world *w, const struct wp_objid *obj, uint64_t offset, size_t len)
 {
-	int64_t n = world_read(w, obj, offset, scratch, len), want = 0;
+	int64_t n = world_read(w, obj, base + offset, scratch, len), want = 0;
 
 	if (offset < model_size)
 		want = (int64_t)MIN(len, model_size - offset);
@@ -53,29 +54,31 @@ static bool random_step(struct world *w, const struct wp_objid *obj)
 			data[i] = (uint8_t)rand();
 		memcpy(model + offset, data, len);
 		model_size = MAX(model_size, offset + len);
-		return world_write(w, obj, offset, model + offset, len) == 0;
+		return world_write(w, obj, base + offset, model + offset, len) == 0;
 	case 5:
 		resize(offset);
-		return simple(w, obj, OSD_TRUNCATE, 0, 0, offset) == 0;
+		return simple(w, obj, OSD_TRUNCATE, 0, 0, base + offset) == 0;
 	case 6:
 		memset(model + offset, 0, len);
-		return simple(w, obj, OSD_ALLOC, WP_ALLOC_MODE_PUNCH, offset, len) == 0;
+		return simple(w, obj, OSD_ALLOC, WP_ALLOC_MODE_PUNCH, base + offset, len) == 0;
 	case 7:
 		memset(model + offset, 0, len);
 		model_size = MAX(model_size, offset + len);
-		return simple(w, obj, OSD_ALLOC, WP_ALLOC_MODE_ZERO, offset, len) == 0;
+		return simple(w, obj, OSD_ALLOC, WP_ALLOC_MODE_ZERO, base + offset, len) == 0;
 	case 8:
 		model_size = MAX(model_size, offset + len);
-		return simple(w, obj, OSD_ALLOC, WP_ALLOC_MODE_ALLOCATE, offset, len) == 0;
+		return simple(w, obj, OSD_ALLOC, WP_ALLOC_MODE_ALLOCATE, base + offset, len) == 0;
 	}
 }
 
-static void check_random(struct world *w, bool keeps)
+static void check_random(struct world *w, uint32_t k, uint64_t from, bool keeps)
 {
-	struct wp_objid obj = obj_id(1);
 	unsigned bad_ops = 0, bad_reads = 0;
+	struct wp_objid obj = obj_id(k);
 
 	srand(7);
+	base = from;
+	(void)!simple(w, &obj, OSD_TRUNCATE, 0, 0, base);
 	memset(model, 0, sizeof(model));
 	model_size = 0;
 	for (unsigned i = 0; i < 1500; i++) {
@@ -87,6 +90,8 @@ static void check_random(struct world *w, bool keeps)
 	is_int(bad_ops, 0, "random changes succeed");
 	is_int(bad_reads, 0, "random reads agree with the model");
 	ok(same(w, &obj, 0, MODEL_MAX), "and the whole");
+	is_int(simple(w, &obj, OSD_SYNC, 0, 0, 0), 0, "synced");
+	base = 0;
 }
 
 static void check_basics(struct world *w)
@@ -124,6 +129,78 @@ static void check_basics(struct world *w)
 	(void)!world_io(w, &io);
 	ok(io.stat.version > version, "a new object of the name has a newer version");
 	ok(world_read(w, &obj, 0, buf, sizeof(buf)) == 1, "and only its own bytes");
+}
+
+#define TIB(n) ((uint64_t)(n) << 40)
+
+static uint64_t size_of(struct world *w, const struct wp_objid *obj, uint64_t *blocks)
+{
+	struct osd_io io = { .op = OSD_STAT, .obj = *obj };
+
+	if (world_io(w, &io) < 0)
+		return 0;
+	*blocks = io.stat.blocks;
+	return io.stat.size;
+}
+
+static int64_t seek(struct world *w, const struct wp_objid *obj, uint64_t offset, bool hole)
+{
+	struct osd_io io = { .op = OSD_SEEK, .obj = *obj, .offset = offset, .hole = hole };
+	int r = world_io(w, &io);
+
+	return r < 0 ? r : (int64_t)io.offset;
+}
+
+static bool zeros(const uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p[i])
+			return false;
+	return true;
+}
+
+/* Up to the last byte that a file can have. */
+static void check_largest(struct world *w, bool keeps)
+{
+	const uint64_t last = INT64_MAX - 1;
+	struct wp_objid obj = obj_id(20);
+	uint64_t blocks = 0;
+
+	is_int(world_write(w, &obj, last, "z", 1), 0, "the last byte");
+	ok(size_of(w, &obj, &blocks) == INT64_MAX && blocks <= 64, "size 2^63 - 1, %llu blocks", (unsigned long long)blocks);
+	is_int(world_write(w, &obj, last, "zz", 2), -EFBIG, "not one more");
+	is_int(world_write(w, &obj, last + 1, "z", 1), -EFBIG, "nor behind it");
+	is_int(simple(w, &obj, OSD_TRUNCATE, 0, 0, (uint64_t)INT64_MAX + 1), -EFBIG, "nor by truncation");
+	ok(seek(w, &obj, 0, false) == (int64_t)(last & ~4095ull), "the first data");
+	ok(seek(w, &obj, 0, true) == 0 && seek(w, &obj, last, true) == INT64_MAX, "holes");
+	is_int(world_write(w, &obj, TIB(5) - 2, "over", 4), 0, "another byte on the way");
+	is_int(simple(w, &obj, OSD_SYNC, 0, 0, 0), 0, "synced");
+	if (keeps)
+		world_reopen(w);
+	is_int(world_read(w, &obj, last - 99, scratch, 200), 100, "read at the end");
+	ok(scratch[99] == 'z' && zeros(scratch, 99), "as written");
+	ok(world_read(w, &obj, TIB(5) - 10, scratch, 20) == 20 && !memcmp(scratch + 8, "over", 4), "and on the way");
+	ok(world_read(w, &obj, TIB(7) - 10, scratch, 20) == 20 && zeros(scratch, 20), "and where nothing is");
+	ok(seek(w, &obj, TIB(5), false) == (int64_t)TIB(5) && seek(w, &obj, TIB(5) + 8192, false) == (int64_t)(last & ~4095ull), "data");
+	ok(seek(w, &obj, TIB(5) - 1, true) <= (int64_t)TIB(5) + 4096, "and a hole behind it");
+	is_int(simple(w, &obj, OSD_TRUNCATE, 0, 0, TIB(5) + 1), 0, "cut");
+	ok(size_of(w, &obj, &blocks) == TIB(5) + 1, "size");
+	is_int(simple(w, &obj, OSD_TRUNCATE, 0, 0, TIB(9)), 0, "grown");
+	if (keeps)
+		world_reopen(w);
+	ok(size_of(w, &obj, &blocks) == TIB(9), "size");
+	ok(world_read(w, &obj, TIB(5) - 2, scratch, 4) == 4 && !memcmp(scratch, "ove\0", 4), "what was cut is zero");
+	is_int(simple(w, &obj, OSD_TRUNCATE, 0, 0, INT64_MAX), 0, "grown to the last");
+	ok(world_read(w, &obj, last, scratch, 4) == 1 && !scratch[0], "it is zero");
+	is_int(simple(w, &obj, OSD_ALLOC, WP_ALLOC_MODE_PUNCH, 4096, INT64_MAX - 4096), 0, "all of it is punched");
+	is_int(seek(w, &obj, 0, false), -ENXIO, "no data");
+	is_int(simple(w, &obj, OSD_TRUNCATE, 0, 0, TIB(3)), 0, "cut where nothing is");
+	ok(size_of(w, &obj, &blocks) == TIB(3) && blocks <= 64, "size");
+	is_int(simple(w, &obj, OSD_SYNC, 0, 0, 0), 0, "synced");
+	is_int(simple(w, &obj, OSD_DESTROY, 0, 0, 0), 0, "destroyed");
+	is_int(world_write(w, &obj, TIB(1), "n", 1), 0, "made again");
+	ok(world_read(w, &obj, TIB(3) - 1, scratch, 4) == 0 && size_of(w, &obj, &blocks) == TIB(1) + 1, "has nothing of the old one");
+	is_int(simple(w, &obj, OSD_DESTROY, 0, 0, 0), 0, "destroyed");
 }
 
 static void check_checksums(struct world *w)
@@ -201,7 +278,10 @@ static void run(const char *stack)
 	check_checksums(&w);
 	if (keeps)
 		check_bit_rot(&w);
-	check_random(&w, keeps);
+	check_random(&w, 1, 0, keeps);
+	check_random(&w, 21, TIB(1) - (MODEL_MAX / 4), keeps); /* where the files of `disk` meet */
+	check_random(&w, 22, INT64_MAX - MODEL_MAX, keeps);
+	check_largest(&w, keeps);
 	(void)!world_sync(&w);
 	world_close(&w, true);
 }

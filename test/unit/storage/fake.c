@@ -148,7 +148,7 @@ static void dev_sync(struct osd_dev *d, osd_commit_fn *fn, void *arg)
 static void dev_statfs(struct osd_dev *d, struct osd_space *ret)
 {
 	(void)d;
-	*ret = (struct osd_space){ .total = 100, .free = 50, .inodes = 10, .inodes_free = 5 };
+	*ret = (struct osd_space){ .total = 100, .free = 50, .index_free = 50, .inodes = 10, .inodes_free = 5 };
 }
 
 static int dev_list(struct osd_dev *d, const struct wp_objid *after, struct wp_objid *ret, unsigned max, unsigned *n)
