@@ -18,7 +18,7 @@ all: $(BUILD)/build.ninja
 
 $(BUILD)/build.ninja:
 	@command -v meson >/dev/null || { echo "meson is missing: run 'make deps' first (it installs what the build needs)"; exit 1; }
-	meson setup $(BUILD) --prefix=$(abspath $(PREFIX)) $(MESON_FLAGS)
+	meson setup $(BUILD) "--prefix=$(PREFIX)" $(MESON_FLAGS)
 
 deps: ## install what building and running needs (apt or dnf, as root or with sudo)
 	tools/deps build
@@ -44,9 +44,11 @@ bench: test-deps ## rates on a mount and on the local disk beneath it, as one ta
 	bench/run
 
 install: all ## install under PREFIX (default /usr/local), below DESTDIR if given
-	meson configure $(BUILD) --prefix=$(abspath $(PREFIX))
-	DESTDIR=$(DESTDIR) meson install -C $(BUILD)
-	@[ -n "$(DESTDIR)" ] || ldconfig || true
+	meson configure $(BUILD) "--prefix=$(PREFIX)"
+	DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --quiet
+	@[ -n "$(DESTDIR)" ] || PATH=$$PATH:/sbin:/usr/sbin ldconfig 2>/dev/null || true
+	@[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || systemctl daemon-reload || true
+	@echo "Installed under $(DESTDIR)$(PREFIX). What to do next: $(DESTDIR)$(PREFIX)/share/doc/weft/README.md"
 
 clean: ## remove what was built
 	rm -rf $(BUILD) build-*
