@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -27,6 +28,8 @@
 #include "fuse/ops.h"
 
 #define THREADS_MAX 64
+#define WHY_MAX 512
+#define PATIENCE_NS (3 * NSEC_PER_SEC)
 #define LEAVE_TIMEOUT_MS 3000u
 #define EXIT_FAILED 1
 #define EXIT_HELPER_FAILED 32 /* what mount(8) wants to hear */
@@ -90,6 +93,7 @@ struct thread {
 	bool ready, go;
 	int err;
 	struct env_task arrived, serve, stop;
+	struct env_timer patience;
 };
 
 static struct mount {
@@ -109,7 +113,7 @@ static struct mount {
 static int go_background(void)
 {
 	int fd[2], status = mnt.exit_failed;
-	pid_t pid;
+	pid_t pid, parent = getpid();
 
 	if (pipe2(fd, O_CLOEXEC) < 0)
 		return -errno;
@@ -126,6 +130,9 @@ static int go_background(void)
 	}
 	close(fd[0]);
 	setsid();
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* who does not wait any more does not want the mount */
+	if (getppid() != parent)
+		_exit(mnt.exit_failed);
 	mnt.report_fd = fd[1];
 	return 0;
 }
@@ -195,8 +202,10 @@ static void report_ready(void)
 	char ok = 0;
 
 	write_pid_file();
-	if (mnt.report_fd >= 0)
+	if (mnt.report_fd >= 0) {
+		(void)prctl(PR_SET_PDEATHSIG, 0);
 		go_quiet();
+	}
 	log_notice("fuse", "mounted on %s: %s, %u thread%s", mnt.path, mnt.transport == CHAN_URING ? "io_uring" : "/dev/fuse",
 		   mnt.serving, mnt.serving == 1 ? "" : "s");
 	if (opt.ready_fd && write((int)opt.ready_fd, "ready\n", 6) != 6)
@@ -248,9 +257,31 @@ static void client_is_ready(void *arg, int err, const struct wp_attr *root)
 	t->err = err;
 }
 
+/* Nobody should have to guess what a mount that takes long waits for. */
+static void say_wait(void *arg)
+{
+	struct thread *t = arg;
+	char why[WHY_MAX];
+
+	client_waits_for(t->f.client, why, sizeof(why));
+	if (*why)
+		log_warn("fuse", "%s; still trying", why);
+	env_timer_in(t->f.env, &t->patience, PATIENCE_NS);
+}
+
+/* Somebody has no patience. */
+static void start_signalled(void *arg, unsigned revents)
+{
+	struct thread *t = arg;
+
+	t->ready = true;
+	t->err = -EINTR;
+}
+
 static int thread_init(struct thread *t)
 {
 	struct env_linux_params p = { .sqe128 = true, .entries = RING_ENTRIES };
+	struct env_linux_poll *signals = NULL;
 	int r = env_linux_new(mnt.transport == CHAN_URING ? &p : NULL, &t->f.env);
 
 	if (r < 0) {
@@ -261,9 +292,17 @@ static int thread_init(struct thread *t)
 	if (r < 0)
 		return r;
 	fuse_ops_set_thread(&t->f);
+	t->patience = (struct env_timer){ .fn = say_wait, .arg = t };
+	if (t == &mnt.threads[0]) {
+		env_timer_in(t->f.env, &t->patience, PATIENCE_NS);
+		signals = env_linux_poll_fd(t->f.env, mnt.signal_fd, 1 /* POLLIN */, start_signalled, t);
+	}
 	client_start(t->f.client, client_is_ready, t);
 	while (!t->ready)
 		env_linux_run_once(t->f.env, true);
+	env_timer_cancel(t->f.env, &t->patience);
+	if (signals)
+		env_linux_poll_stop(signals);
 	return t->err;
 }
 
@@ -544,6 +583,22 @@ static void leave(void)
 		env_linux_run_once(t->f.env, true);
 }
 
+static void say_failure(int err)
+{
+	char why[WHY_MAX] = "";
+
+	if (err == -EINTR) {
+		log_notice("fuse", "interrupted");
+		return;
+	}
+	if (mnt.threads[0].f.client)
+		client_waits_for(mnt.threads[0].f.client, why, sizeof(why));
+	if (*why)
+		log_err("fuse", "cannot mount: %s", why);
+	else
+		log_err("fuse", "cannot mount: %s; see 'weft status'", wp_status_text(wp_status_from_errno(err)));
+}
+
 static int check_device(void)
 {
 	static const char container[] = "a container must be started with --device /dev/fuse --cap-add SYS_ADMIN";
@@ -576,11 +631,12 @@ static int prepare(void)
 	mnt.n = thread_count();
 	r = block_signals();
 	if (!r)
-		r = make_client();
-	if (!r)
-		r = thread_init(&mnt.threads[0]);
+		r = make_client(); /* says what is wrong */
+	if (r < 0)
+		return r;
+	r = thread_init(&mnt.threads[0]);
 	if (r < 0) {
-		log_err("fuse", "cannot mount: %s", wp_status_text(wp_status_from_errno(r)));
+		say_failure(r);
 		return r;
 	}
 	return opt.subdir ? find_root(&mnt.threads[0], opt.subdir) : 0;
@@ -597,6 +653,7 @@ static int serve(void)
 		return first->err;
 	}
 	signals = env_linux_poll_fd(first->f.env, mnt.signal_fd, 1 /* POLLIN */, signalled, NULL);
+	client_describe(first->f.client, mnt.transport == CHAN_URING ? "io_uring" : "classic", mnt.path);
 	report_ready();
 	env_linux_run(first->f.env);
 	env_linux_poll_stop(signals);

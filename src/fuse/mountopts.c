@@ -32,6 +32,8 @@ static const struct refusal {
 	{ "bind", "mount Weft first, then bind it with mount --bind" },
 };
 
+#define DEFAULT_PORT "7480" /* weft-mgmtd's */
+
 static char taken[1024];
 static const char *source_name = "weft";
 
@@ -111,7 +113,8 @@ static const char *subdir_of(const char *source)
 
 static int add_address(char **out, int n, const char *source)
 {
-	const char *host = strncmp(source, "tcp:", 4) ? source : source + 4, *sub;
+	const char *host = strncmp(source, "tcp:", 4) ? source : source + 4, *sub, *host_end;
+	bool has_port;
 	size_t len;
 
 	out[n++] = xstrdup("--mgmtd");
@@ -121,7 +124,9 @@ static int add_address(char **out, int n, const char *source)
 	}
 	sub = subdir_of(host);
 	len = sub ? (size_t)(sub - host) : strlen(host);
-	out[n++] = xasprintf("tcp:%.*s", (int)len, host);
+	host_end = *host == '[' ? memchr(host, ']', len) : NULL;
+	has_port = memchr(host_end ? host_end : host, ':', len - (size_t)(host_end ? host_end - host : 0)) != NULL;
+	out[n++] = xasprintf("tcp:%.*s%s", (int)len, host, has_port ? "" : ":" DEFAULT_PORT);
 	if (sub && sub[1]) {
 		out[n++] = xstrdup("--subdir");
 		out[n++] = xstrdup(sub);

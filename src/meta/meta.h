@@ -29,7 +29,7 @@ struct meta_target;
 struct meta_candidate {
 	uint32_t id;
 	uint8_t capacity; /* enum wp_capacity: NORMAL before LOW before EMERGENCY */
-	uint64_t free;    /* bytes: the weight; 0: unknown */
+	uint64_t free;	  /* bytes: the weight, when the spread is wide; 0: unknown */
 };
 
 struct meta_params {
