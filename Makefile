@@ -14,6 +14,7 @@ JOBS ?= $(shell nproc)
 .PHONY: all deps test-deps up down check check-quick bench install clean help
 
 all: $(BUILD)/build.ninja
+	@[ -w $(BUILD)/build.ninja ] || { echo "$(BUILD) belongs to $$(stat -c %U $(BUILD)), who built before: go on as that user, or remove it (sudo rm -rf $(BUILD))"; exit 1; }
 	ninja -C $(BUILD) -j $(JOBS)
 
 $(BUILD)/build.ninja:
@@ -28,10 +29,10 @@ test-deps:
 
 up: deps ## install what is missing, build, start a local cluster in DIR, mount it on MOUNT
 	$(MAKE) all
-	$(BUILD)/src/cli/weft up --dir $(DIR) --mount $(MOUNT) --meta $(META) --storage $(STORAGE) --backend $(BACKEND)
+	$(BUILD)/src/cli/weft up --dir "$(DIR)" --mount "$(MOUNT)" --meta $(META) --storage $(STORAGE) --backend $(BACKEND)
 
 down: ## unmount and stop the cluster in DIR; its data stay
-	$(BUILD)/src/cli/weft down --dir $(DIR)
+	$(BUILD)/src/cli/weft down --dir "$(DIR)"
 
 check: test-deps ## install what is missing, build, run every test
 	tools/check full

@@ -750,6 +750,7 @@ int main(int argc, char **argv)
 	}
 	if (fake)
 		return 0;
+	env_linux_raise_limits();
 	log_setup("weft-mount", (enum log_level)opt.common.log_level);
 	if (opt.log_file && !log_to_file())
 		return mnt.exit_failed;

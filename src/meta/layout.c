@@ -84,7 +84,8 @@ struct wp_bytes layout_to_arena(struct arena *a, const struct wp_layout *l)
 
 /* ---- choosing targets ------------------------------------------------------------------------------------------------------------ */
 
-/* A round of targets of one pool, each as often as its free space deserves if that is unequal; a position that only grows makes it round robin. */
+/* A round of targets of one pool, each as often as its free space deserves if that is unequal; a position that only grows makes
+ * it round robin. */
 struct wheel {
 	struct wheel *next;
 	char pool[WP_ALIAS_MAX + 1];

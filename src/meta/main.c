@@ -72,6 +72,8 @@ static void target_open(struct server_target *t)
 		.env = t->env,
 		.dev = t->dev,
 		.target = t->id,
+		.root_uid = geteuid(), /* who runs a cluster of his own shall be able to use it */
+		.root_gid = getegid(),
 		.opened = opened,
 		.failed = failed,
 		.storage_peer = storage_peer,

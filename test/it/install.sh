@@ -141,7 +141,10 @@ if id nobody >/dev/null 2>&1 && command -v setpriv >/dev/null && command -v fuse
 	as_nobody grep -q text "$T/user/m/project/data/f"
 	as_nobody umount "$T/user/m"
 	! mountpoint -q "$T/user/m"
-	umount /etc/fstab /dev/fuse
+	(cd "$T/user" && timeout 60 setpriv --reuid nobody --clear-groups "$WEFT" up --dir "$T/user/c" --mount "$T/user/m" --meta 1 --storage 1 >/dev/null)
+	as_nobody sh -c "echo mine >'$T/user/m/f' && cat '$T/user/m/f'" | grep -q mine
+	as_nobody "$WEFT" destroy --dir "$T/user/c" --yes >/dev/null
+	umount -l /etc/fstab /dev/fuse
 fi
 
 step "units"
