@@ -137,7 +137,7 @@ static struct wheel *wheel_get(struct meta_target *mt, struct wp_str pool)
 	uint32_t version = mt->params.placement_version ? mt->params.placement_version(mt->params.arg) : 0;
 	struct wheel *w = mt->wheels;
 
-	while (w && (strlen(w->pool) != pool.len || memcmp(w->pool, pool.p, pool.len)))
+	while (w && (strlen(w->pool) != pool.len || (pool.len && memcmp(w->pool, pool.p, pool.len))))
 		w = w->next;
 	if (!w) {
 		w = NEW(struct wheel);
