@@ -52,7 +52,7 @@ static int make_identity(struct admin *a, struct rpc_identity *id)
 	if (c->auth == WP_AUTH_NONE)
 		return 0;
 	if (!c->server_secret_file)
-		return cli_fail("server-secret-file is not set: administration needs the servers' secret"), -EINVAL;
+		return cli_fail("server-secret-file is not set: administration needs the servers' secret. Run this on a server, or name a configuration that has it (--config)"), -EINVAL;
 	r = conf_secret_read(c->server_secret_file, id->server_secret, &id->server_secret_len, why, sizeof(why));
 	return r < 0 ? cli_fail("%s", why), r : 0;
 }
