@@ -169,7 +169,7 @@ static void leave_folder(void)
 /* Where messages of a mount in the background go, if no file was named: the journal, or nowhere. */
 static int open_journal(void)
 {
-	static const char header[] = "weft-mount\n\n5\n0\n0\n0\n0\n"; /* name, no unit, priority notice, plain lines */
+	static const char header[] = "weft-mount\n\n5\n1\n0\n0\n0\n"; /* name, no unit, notice unless a line says <N> */
 	struct sockaddr_un sun = { .sun_family = AF_UNIX, .sun_path = "/run/systemd/journal/stdout" };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
