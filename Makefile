@@ -14,11 +14,12 @@ JOBS ?= $(shell nproc)
 .PHONY: all deps test-deps up down check check-quick bench install clean help
 
 all: $(BUILD)/build.ninja
+	@[ -w $(BUILD)/build.ninja ] || { echo "$(BUILD) belongs to $$(stat -c %U $(BUILD)), who built before: go on as that user, or remove it (sudo rm -rf $(BUILD))"; exit 1; }
 	ninja -C $(BUILD) -j $(JOBS)
 
 $(BUILD)/build.ninja:
 	@command -v meson >/dev/null || { echo "meson is missing: run 'make deps' first (it installs what the build needs)"; exit 1; }
-	meson setup $(BUILD) --prefix=$(abspath $(PREFIX)) $(MESON_FLAGS)
+	meson setup $(BUILD) "--prefix=$(PREFIX)" $(MESON_FLAGS)
 
 deps: ## install what building and running needs (apt or dnf, as root or with sudo)
 	tools/deps build
@@ -28,10 +29,10 @@ test-deps:
 
 up: deps ## install what is missing, build, start a local cluster in DIR, mount it on MOUNT
 	$(MAKE) all
-	$(BUILD)/src/cli/weft up --dir $(DIR) --mount $(MOUNT) --meta $(META) --storage $(STORAGE) --backend $(BACKEND)
+	$(BUILD)/src/cli/weft up --dir "$(DIR)" --mount "$(MOUNT)" --meta $(META) --storage $(STORAGE) --backend $(BACKEND)
 
 down: ## unmount and stop the cluster in DIR; its data stay
-	$(BUILD)/src/cli/weft down --dir $(DIR)
+	$(BUILD)/src/cli/weft down --dir "$(DIR)"
 
 check: test-deps ## install what is missing, build, run every test
 	tools/check full
@@ -44,9 +45,11 @@ bench: test-deps ## rates on a mount and on the local disk beneath it, as one ta
 	bench/run
 
 install: all ## install under PREFIX (default /usr/local), below DESTDIR if given
-	meson configure $(BUILD) --prefix=$(abspath $(PREFIX))
-	DESTDIR=$(DESTDIR) meson install -C $(BUILD)
-	@[ -n "$(DESTDIR)" ] || ldconfig || true
+	meson configure $(BUILD) "--prefix=$(PREFIX)"
+	DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --quiet
+	@[ -n "$(DESTDIR)" ] || PATH=$$PATH:/sbin:/usr/sbin ldconfig 2>/dev/null || true
+	@[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || systemctl daemon-reload || true
+	@echo "Installed under $(DESTDIR)$(PREFIX). What to do next: $(DESTDIR)$(PREFIX)/share/doc/weft/README.md"
 
 clean: ## remove what was built
 	rm -rf $(BUILD) build-*

@@ -4,13 +4,17 @@
 
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "cli/settings.h"
 #include "conf/secret.h"
 #include "env/env_linux.h"
+#include "node/clustermap.h"
+#include "proto/status.h"
 #include "rpc/rpc.h"
 
 #define CALL_TIMEOUT_NS (10 * NSEC_PER_SEC)
+#define REFUSED_NS (2 * NSEC_PER_SEC)
 #define REQUEST_BODY_MAX 4096
 
 struct admin {
@@ -20,10 +24,10 @@ struct admin {
 	struct settings settings;
 	struct rpc_call call;
 	bool done;
-	uint8_t *reply, *map_body, *map_scratch, *space_body, *space_scratch;
+	uint8_t *reply;
 	uint32_t reply_len;
-	struct wp_map_get_rep map;
-	struct wp_space_get_rep space;
+	struct cluster_map *map;
+	struct buf space_rows; /* struct wp_target_space */
 };
 
 static unsigned mgmtd_addrs(void *arg, struct rpc_peer *peer, const char **ret, unsigned max)
@@ -48,7 +52,7 @@ static int make_identity(struct admin *a, struct rpc_identity *id)
 	if (c->auth == WP_AUTH_NONE)
 		return 0;
 	if (!c->server_secret_file)
-		return cli_fail("server-secret-file is not set: administration needs the servers' secret"), -EINVAL;
+		return cli_fail("server-secret-file is not set: administration needs the servers' secret. Run this on a server, or name a configuration that has it (--config)"), -EINVAL;
 	r = conf_secret_read(c->server_secret_file, id->server_secret, &id->server_secret_len, why, sizeof(why));
 	return r < 0 ? cli_fail("%s", why), r : 0;
 }
@@ -106,10 +110,8 @@ void admin_close(struct admin *a)
 		env_linux_free(a->env);
 	settings_done(&a->settings);
 	free(a->reply);
-	free(a->map_body);
-	free(a->map_scratch);
-	free(a->space_body);
-	free(a->space_scratch);
+	cluster_map_unref(a->map);
+	buf_done(&a->space_rows);
 	free(a);
 }
 
@@ -135,78 +137,136 @@ struct wp_enc *admin_enc(struct admin *a)
 	return rpc_call_enc(&a->call, REQUEST_BODY_MAX);
 }
 
-int admin_call(struct admin *a, uint16_t op, const uint8_t **reply, uint32_t *reply_len)
+/* Nobody listens there: no reason to wait for an answer as long as one would for a busy machine's. */
+static bool is_hopeless(struct admin *a, uint64_t since)
 {
-	a->call.op = op;
-	a->call.deadline_ns = env_mono_ns(a->env) + CALL_TIMEOUT_NS;
-	a->done = false;
-	rpc_call(a->peer, &a->call);
-	while (!a->done)
-		env_linux_run_once(a->env, true);
-	*reply = a->reply;
-	*reply_len = a->reply_len;
-	return a->call.err;
+	int err = rpc_peer_last_error(a->peer);
+
+	return !rpc_peer_up(a->peer) && (err == -ECONNREFUSED || err == -ENOENT) && env_mono_ns(a->env) - since > REFUSED_NS;
 }
 
-/* Keeps a reply beyond the next call: takes it over, and makes room for its arrays. */
-static void keep_reply(struct admin *a, uint8_t **body, uint8_t **scratch, size_t *scratch_len)
+int admin_call(struct admin *a, uint16_t op, const uint8_t **reply, uint32_t *reply_len)
 {
-	free(*body);
-	free(*scratch);
-	*body = a->reply;
-	a->reply = NULL;
-	*scratch_len = wp_scratch_bound(a->reply_len);
-	*scratch = xmalloc(*scratch_len);
+	uint64_t since = env_mono_ns(a->env);
+	bool hopeless = false;
+
+	a->call.op = op;
+	a->call.deadline_ns = since + CALL_TIMEOUT_NS;
+	a->done = false;
+	rpc_call(a->peer, &a->call);
+	while (!a->done) {
+		env_linux_run_once(a->env, true);
+		if (!a->done && !hopeless && is_hopeless(a, since)) {
+			hopeless = true;
+			rpc_call_cancel(&a->call);
+		}
+	}
+	*reply = a->reply;
+	*reply_len = a->reply_len;
+	return hopeless ? -ETIMEDOUT : a->call.err;
 }
 
 int admin_map(struct admin *a, const struct wp_map **ret)
 {
-	struct wp_map_get_req req = { 0 };
+	struct map_pages pages = { 0 };
+	struct wp_map_get_req req;
 	const uint8_t *reply;
-	size_t scratch_len;
 	uint32_t len;
 	int r;
 
-	wp_map_get_req_enc(admin_enc(a), &req);
-	r = admin_call(a, WP_OP_MAP_GET, &reply, &len);
-	if (r < 0)
-		return r;
-	keep_reply(a, &a->map_body, &a->map_scratch, &scratch_len);
-	r = wp_map_get_rep_decode(a->map_body, len, a->map_scratch, scratch_len, &a->map);
-	*ret = &a->map.map;
+	do {
+		map_pages_request(&pages, 0, 0, &req);
+		wp_map_get_req_enc(admin_enc(a), &req);
+		r = admin_call(a, WP_OP_MAP_GET, &reply, &len);
+		if (!r)
+			r = map_pages_add(&pages, reply, len);
+	} while (!r);
+	if (r > 0)
+		r = cluster_map_decode(pages.body.p, pages.body.len, &a->map);
+	map_pages_reset(&pages);
+	if (!r)
+		*ret = cluster_map_wire(a->map);
 	return r;
 }
 
-int admin_space(struct admin *a, const struct wp_space_get_rep **ret)
+static int space_page(struct admin *a, struct wp_space_get_req *req)
 {
-	struct wp_space_get_req req = { 0 };
+	struct wp_space_get_rep rep;
+	cleanup_free void *scratch = NULL;
 	const uint8_t *reply;
-	size_t scratch_len;
 	uint32_t len;
 	int r;
 
-	wp_space_get_req_enc(admin_enc(a), &req);
+	wp_space_get_req_enc(admin_enc(a), req);
 	r = admin_call(a, WP_OP_SPACE_GET, &reply, &len);
 	if (r < 0)
 		return r;
-	keep_reply(a, &a->space_body, &a->space_scratch, &scratch_len);
-	r = wp_space_get_rep_decode(a->space_body, len, a->space_scratch, scratch_len, &a->space);
-	*ret = &a->space;
+	scratch = xmalloc(wp_scratch_bound(len));
+	r = wp_space_get_rep_decode(reply, len, scratch, wp_scratch_bound(len), &rep);
+	if (r < 0)
+		return r;
+	buf_add(&a->space_rows, rep.targets, rep.targets_n * sizeof(rep.targets[0]));
+	if (rep.next != WP_TARGET_NONE && rep.next <= req->from)
+		return -EBADMSG;
+	req->from = rep.next;
+	return 0;
+}
+
+int admin_space(struct admin *a, struct space_list *ret)
+{
+	static const uint16_t services[] = { WP_SERVICE_META, WP_SERVICE_STORAGE };
+	int r = 0;
+
+	buf_reset(&a->space_rows);
+	for (size_t i = 0; i < ARRAY_SIZE(services) && !r; i++) {
+		struct wp_space_get_req req = { .service = services[i] };
+
+		do
+			r = space_page(a, &req);
+		while (!r && req.from != WP_TARGET_NONE);
+	}
+	*ret = (struct space_list){ (const void *)a->space_rows.p, a->space_rows.len / sizeof(struct wp_target_space) };
 	return r;
+}
+
+/* "tcp:a:1, unix:b" */
+static void print_addrs(const struct admin *a, char *buf, size_t size)
+{
+	size_t at = 0;
+
+	snprintf(buf, size, "?");
+	for (unsigned i = 0; i < a->settings.common.mgmtd.n && at + 1 < size; i++)
+		at += (size_t)snprintf(buf + at, size - at, "%s%s", i ? ", " : "", a->settings.common.mgmtd.v[i]);
 }
 
 int admin_fail(struct admin *a, const char *what, int err)
 {
-	const char *addr = a->settings.common.mgmtd.n ? a->settings.common.mgmtd.v[0] : "?";
 	int last = rpc_peer_last_error(a->peer);
+	char addr[512];
 
+	print_addrs(a, addr, sizeof(addr));
 	if (err == -ETIMEDOUT && !rpc_peer_up(a->peer))
 		return cli_fail("%s: no answer from the management daemon at %s (%s): is weft-mgmtd running? For a local "
 				"cluster: weft up",
-				what, addr, last ? wp_status_text(wp_status_from_errno(last)) : "timed out");
+				what, addr, last ? strerror(-wp_err_to_errno(last)) : "timed out");
+	if (err == -ETIMEDOUT)
+		return cli_fail("%s: the management daemon at %s took the request and gave no answer in %u s: its log says why",
+				what, addr, (unsigned)(CALL_TIMEOUT_NS / NSEC_PER_SEC));
 	if (err == -WEFT_EAUTH)
 		return cli_fail("%s: the management daemon at %s has another secret: use the cluster's own configuration "
 				"(--config or --dir)",
 				what, addr);
-	return cli_fail("%s: %s", what, wp_status_text(wp_status_from_errno(err)));
+	if (err == -EPROTO)
+		return cli_fail("%s: the management daemon at %s speaks another revision of the protocol than weft %s: install "
+				"the same "
+				"version everywhere",
+				what, addr, WEFT_VERSION);
+	if (err == -EIO)
+		return cli_fail(
+			"%s: the management daemon at %s cannot save its state: see its log, and whether its disk is full",
+			what, addr);
+	if (err == -ENOENT)
+		return cli_fail("%s: it is not there any more", what);
+	return cli_fail("%s: %s; the log of the management daemon at %s may say more", what,
+			wp_status_text(wp_status_from_errno(err)), addr);
 }

@@ -12,7 +12,7 @@
 #include "proto/codec.h"
 #include "weft_proto.h"
 
-#define CLI_ARGS_MAX 8
+#define CLI_ARGS_MAX 4096
 #define CLI_OPTIONS_MAX 16
 
 enum cli_opt_kind { OPT_FLAG, OPT_TEXT, OPT_NUMBER };
@@ -117,11 +117,35 @@ void admin_close(struct admin *a);
  * *reply until the next call. */
 struct wp_enc *admin_enc(struct admin *a);
 int admin_call(struct admin *a, uint16_t op, const uint8_t **reply, uint32_t *reply_len) must_check;
-/* The newest map, and the space of the targets; valid until the next call. */
+struct space_list {
+	const struct wp_target_space *rows; /* metadata targets, then storage targets, each by number */
+	size_t n;
+};
+
+/* The map, and the space of the targets, as they are now; valid until admin_close. To be called once each. */
 int admin_map(struct admin *a, const struct wp_map **ret) must_check;
-int admin_space(struct admin *a, const struct wp_space_get_rep **ret) must_check;
+int admin_space(struct admin *a, struct space_list *ret) must_check;
 /* Prints what went wrong with a call and what to do; returns 1. */
 int admin_fail(struct admin *a, const char *what, int err);
+
+/* ---- view.c: map and space in one go, and names in it --------------------------------------------------- */
+
+struct view {
+	struct admin *admin;
+	const struct wp_map *map; /* NULL: not open */
+	struct space_list space;
+};
+
+/* Errors are printed. */
+int view_open(struct view *v) must_check;
+void view_close(struct view *v);
+/* By name or number; meta:N, storage:N. NULL: not found, which is printed. */
+const struct wp_node_info *find_node(const struct view *v, const char *name);
+const struct wp_target_info *find_target(const struct view *v, const char *name);
+const struct wp_pool_info *find_pool(const struct view *v, const char *name);
+/* NULL: there is none. */
+const struct wp_node_info *node_by_id(const struct view *v, uint32_t id);
+const struct wp_target_space *space_of(const struct view *v, const struct wp_target_info *t);
 
 /* ---- verbs --------------------------------------------------------------------------------------------- */
 

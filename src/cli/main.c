@@ -300,6 +300,24 @@ static int run_verb(const struct cli_verb *v, int argc, char **argv)
 	return v->run(n, args);
 }
 
+/* A noun without its verb, or nothing that we know. */
+static int say_unknown(int argc, char **argv)
+{
+	bool noun = false;
+
+	for (const struct cli_verb *v = cli_verbs; v->name; v++) {
+		if (!v->noun || strcmp(v->noun, argv[0]))
+			continue;
+		if (!noun)
+			fprintf(stderr, "weft: what about the %s? Say one of:\n", argv[0]);
+		noun = true;
+		fprintf(stderr, "  weft %s %s %s\n", v->noun, v->name, v->args);
+	}
+	if (!noun)
+		cli_fail("unknown verb '%s': see 'weft help'", argv[0]);
+	return 2;
+}
+
 int main(int argc, char **argv)
 {
 	const struct cli_verb *v;
@@ -311,8 +329,7 @@ int main(int argc, char **argv)
 		return verb_version(0, NULL);
 	v = find_verb(argc - 1, argv + 1, &used);
 	if (!v) {
-		cli_fail("unknown verb '%s%s%s': see 'weft help'", argv[1], argc > 2 ? " " : "", argc > 2 ? argv[2] : "");
-		return 2;
+		return say_unknown(argc - 1, argv + 1);
 	}
 	return run_verb(v, argc - 1 - used, argv + 1 + used);
 }

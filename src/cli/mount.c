@@ -28,13 +28,15 @@ const struct cli_option umount_options[] = {
 int verb_mount(int argc, char **argv)
 {
 	cleanup_free char *program = program_path("weft-mount");
-	cleanup_free char *file = settings_file();
+	cleanup_free char *file = settings_file(), *path = realpath(argv[0], NULL);
 	char *args[ARGS_MAX];
 	int n = 0;
 
 	if (!file && !cli.mgmtd)
 		return cli_fail("which cluster? Name its folder with --dir, its configuration with --config or its management "
 				"daemon with --mgmtd");
+	if (path && mount_is_on(path))
+		return cli_fail("%s is a Weft mount already: 'weft umount %s' ends it", path, path);
 	args[n++] = program;
 	if (file) {
 		args[n++] = (char *)"--config";
@@ -63,7 +65,7 @@ int verb_umount(int argc, char **argv)
 	int r;
 
 	if (!mount_is_on(target))
-		return cli_fail("%s is not a Weft mount", target);
+		return cli_fail("%s is not a Weft mount: 'findmnt -t fuse.weft' lists them", target);
 	r = mount_detach(target, opt_force);
 	if (r == -EBUSY) {
 		cli_fail("%s is in use by:", target);

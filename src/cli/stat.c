@@ -4,6 +4,7 @@
  * makes up: weft.info (JSON), weft.layout (text, on directories settable), weft.sync.
  */
 #include "cli/cli.h"
+#include "conf/conf.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #define INFO_MAX 65536
+#define STRIPE_UNIT 65536u
 
 static unsigned opt_count = UINT32_MAX;
 static const char *opt_size, *opt_pool;
@@ -25,7 +27,13 @@ const struct cli_option layout_options[] = {
 static int not_weft(const char *path, int err)
 {
 	if (err == EOPNOTSUPP || err == ENODATA)
-		return cli_fail("%s is not on a Weft mount", path);
+		return cli_fail("%s is not on a Weft mount: give a path below one ('findmnt -t fuse.weft' lists them)", path);
+	if (err == EPERM || err == EACCES)
+		return cli_fail("%s: %s: only its owner and root may do that", path, strerror(err));
+	if (err == ENOTCONN)
+		return cli_fail("%s: the mount's daemon is gone: unmount it (weft umount) and mount it again", path);
+	if (err == ETIMEDOUT || err == EIO)
+		return cli_fail("%s: %s: a server does not answer: see 'weft status'", path, strerror(err));
 	return cli_fail("%s: %s", path, strerror(err));
 }
 
@@ -53,6 +61,7 @@ static void print_component(json_t *c, size_t i, bool dir)
 	json_t *objects = json_object_get(c, "objects"), *o;
 	long long end = json_integer_value(json_object_get(c, "end")),
 		  count = json_integer_value(json_object_get(c, "stripe_count"));
+	const char *pool = json_string_value(json_object_get(c, "pool"));
 	char a[32], b[32], s[32];
 	size_t k;
 
@@ -61,7 +70,7 @@ static void print_component(json_t *c, size_t i, bool dir)
 	       end < 0 || end == INT64_MAX ? "end" : human_bytes((uint64_t)end, b, sizeof(b)),
 	       json_string_value(json_object_get(c, "pattern")), count ? "" : "all", count,
 	       human_bytes((uint64_t)json_integer_value(json_object_get(c, "stripe_size")), s, sizeof(s)), dir ? ", pool " : "",
-	       dir ? json_string_value(json_object_get(c, "pool")) : "");
+	       dir ? (pool && *pool ? pool : "default") : "");
 	json_array_foreach(objects, k, o) printf("    stripe %zu: target %s%lld  object %s\n", k,
 						 "storage:", (long long)json_integer_value(json_object_get(o, "target")),
 						 json_string_value(json_object_get(o, "object")));
@@ -128,11 +137,16 @@ static void layout_text(char *buf, size_t size)
 int verb_layout_set(int argc, char **argv)
 {
 	char text[256];
+	uint64_t size = 0;
 	int failed = 0;
 
 	layout_text(text, sizeof(text));
 	if (!text[0])
 		return cli_fail("say what to set: --count, --size or --pool"), 2;
+	if (opt_size && (conf_parse_size(opt_size, &size) < 0 || !size || size % STRIPE_UNIT || size > UINT32_MAX))
+		return cli_fail("--size %s: a stripe's size is a multiple of 64K, below 4G, as 1M", opt_size), 2;
+	if (opt_count != UINT32_MAX && opt_count > WP_STRIPES_MAX)
+		return cli_fail("--count %u: at most %d stripes; 0 is all targets", opt_count, WP_STRIPES_MAX), 2;
 	for (int i = 0; i < argc; i++) {
 		int fd;
 
@@ -150,9 +164,10 @@ int verb_layout_set(int argc, char **argv)
 		if (errno == EBUSY || errno == EEXIST)
 			failed = cli_fail("%s has data: a file's layout can only be set while it is empty", argv[i]);
 		else if (errno == EINVAL)
-			failed =
-				cli_fail("%s: stripe size must be a multiple of 64K, the pool must exist: see 'weft pool list'",
-					 argv[i]);
+			failed = opt_pool ? cli_fail("%s: there is no pool '%s' with targets in it that can take files: see "
+						     "'weft pool list'",
+						     argv[i], opt_pool)
+					  : cli_fail("%s: layouts are for directories and files only", argv[i]);
 		else
 			failed = not_weft(argv[i], errno);
 	}

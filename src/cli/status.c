@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* weft status, df, node, target, pool, registration: what the management daemon knows, and changes to it. */
+/* weft status, df, node, target and pool list and show: what the management daemon knows. */
 #include "cli/cli.h"
-
-#include <stdlib.h>
 
 #include "cli/mounts.h"
 
@@ -33,8 +31,17 @@ static json_t *uuid_text(const struct wp_uuid *u)
 	return json_string(s);
 }
 
-static json_t *node_row(const struct wp_node_info *n)
+static const struct wp_mount_info *mount_of(const struct wp_map *map, uint32_t node)
 {
+	for (uint32_t i = 0; i < map->mounts_n; i++)
+		if (map->mounts[i].node == node)
+			return &map->mounts[i];
+	return NULL;
+}
+
+static json_t *node_row(const struct wp_map *map, const struct wp_node_info *n)
+{
+	const struct wp_mount_info *m = n->role == WP_ROLE_CLIENT ? mount_of(map, n->id) : NULL;
 	json_t *addrs = json_array(), *row = json_object();
 
 	for (uint32_t i = 0; i < n->addrs_n; i++)
@@ -47,31 +54,19 @@ static json_t *node_row(const struct wp_node_info *n)
 	json_object_set_new(row, "host", text(n->host));
 	json_object_set_new(row, "version", text(n->version));
 	json_object_set_new(row, "uuid", uuid_text(&n->uuid));
-	json_object_set_new(row, "address", n->addrs_n ? text(n->addrs[0].text) : json_string(""));
+	json_object_set_new(row, "address", n->addrs_n ? text(n->addrs[0].text) : m ? text(m->path) : json_string("-"));
 	json_object_set_new(row, "addresses", addrs);
+	if (m) {
+		json_object_set_new(row, "mount", text(m->path));
+		json_object_set_new(row, "transport", text(m->transport));
+	}
 	return row;
 }
 
-static const struct wp_node_info *node_by_id(const struct wp_map *map, uint32_t id)
+static json_t *target_row(const struct view *v, const struct wp_target_info *t)
 {
-	for (uint32_t i = 0; i < map->nodes_n; i++)
-		if (map->nodes[i].id == id)
-			return &map->nodes[i];
-	return NULL;
-}
-
-static const struct wp_target_space *space_of(const struct wp_space_get_rep *space, const struct wp_target_info *t)
-{
-	for (uint32_t i = 0; space && i < space->targets_n; i++)
-		if (space->targets[i].id == t->id && space->targets[i].service == t->service)
-			return &space->targets[i];
-	return NULL;
-}
-
-static json_t *target_row(const struct wp_map *map, const struct wp_space_get_rep *space, const struct wp_target_info *t)
-{
-	const struct wp_node_info *n = node_by_id(map, t->node);
-	const struct wp_target_space *s = space_of(space, t);
+	const struct wp_node_info *n = node_by_id(v, t->node);
+	const struct wp_target_space *s = space_of(v, t);
 	json_t *row = json_object();
 
 	json_object_set_new(row, "kind", lower(wp_service_name(t->service)));
@@ -91,20 +86,19 @@ static json_t *target_row(const struct wp_map *map, const struct wp_space_get_re
 	return row;
 }
 
-static json_t *target_rows(const struct wp_map *map, const struct wp_space_get_rep *space)
+static json_t *target_rows(const struct view *v)
 {
 	json_t *rows = json_array();
 
-	for (uint32_t i = 0; i < map->targets_n; i++)
-		json_array_append_new(rows, target_row(map, space, &map->targets[i]));
+	for (uint32_t i = 0; i < v->map->targets_n; i++)
+		json_array_append_new(rows, target_row(v, &v->map->targets[i]));
 	return rows;
 }
 
 static const struct column node_columns[] = {
-	{ "id", "ID", COL_NUMBER },	    { "name", "NAME", COL_TEXT },
-	{ "role", "ROLE", COL_TEXT },	    { "state", "STATE", COL_TEXT },
-	{ "pid", "PID", COL_NUMBER },	    { "host", "HOST", COL_TEXT },
-	{ "address", "ADDRESS", COL_TEXT }, { 0 },
+	{ "id", "ID", COL_NUMBER },	   { "name", "NAME", COL_TEXT },       { "role", "ROLE", COL_TEXT },
+	{ "state", "STATE", COL_TEXT },	   { "pid", "PID", COL_NUMBER },       { "host", "HOST", COL_TEXT },
+	{ "transport", "FUSE", COL_TEXT }, { "address", "ADDRESS", COL_TEXT }, { 0 },
 };
 
 static const struct column target_columns[] = {
@@ -120,72 +114,6 @@ static const struct column df_columns[] = {
 	{ "inodes_free", "IFREE", COL_NUMBER }, { "capacity", "CAPACITY", COL_TEXT }, { 0 },
 };
 
-/* ---- map and space in one go --------------------------------------------------------------------------- */
-
-struct view {
-	struct admin *admin;
-	const struct wp_map *map;
-	const struct wp_space_get_rep *space;
-};
-
-static int view_open(struct view *v)
-{
-	int r = admin_open(&v->admin);
-
-	if (r < 0)
-		return r;
-	r = admin_map(v->admin, &v->map);
-	if (!r)
-		r = admin_space(v->admin, &v->space);
-	if (r < 0) {
-		admin_fail(v->admin, "cannot read the cluster map", r);
-		admin_close(v->admin);
-	}
-	return r;
-}
-
-static bool str_is(struct wp_str s, const char *t) { return s.len == strlen(t) && !memcmp(s.p ? s.p : "", t, s.len); }
-
-/* By alias or number. */
-static const struct wp_node_info *find_node(const struct view *v, const char *name)
-{
-	char *end;
-	unsigned long id = strtoul(name, &end, 10);
-
-	for (uint32_t i = 0; i < v->map->nodes_n; i++) {
-		const struct wp_node_info *n = &v->map->nodes[i];
-
-		if (str_is(n->alias, name) || (*name && !*end && n->id == id))
-			return n;
-	}
-	cli_fail("no node '%s': see 'weft node list'", name);
-	return NULL;
-}
-
-/* By alias, meta:N, storage:N. */
-static const struct wp_target_info *find_target(const struct view *v, const char *name)
-{
-	for (uint32_t i = 0; i < v->map->targets_n; i++) {
-		const struct wp_target_info *t = &v->map->targets[i];
-		char id[32];
-
-		snprintf(id, sizeof(id), "%s:%u", t->service == WP_SERVICE_META ? "meta" : "storage", t->id);
-		if (str_is(t->alias, name) || !strcmp(id, name))
-			return t;
-	}
-	cli_fail("no target '%s': see 'weft target list' (a name, meta:N or storage:N)", name);
-	return NULL;
-}
-
-static const struct wp_pool_info *find_pool(const struct view *v, const char *name)
-{
-	for (uint32_t i = 0; i < v->map->pools_n; i++)
-		if (str_is(v->map->pools[i].alias, name))
-			return &v->map->pools[i];
-	cli_fail("no pool '%s': see 'weft pool list'", name);
-	return NULL;
-}
-
 /* ---- listings ------------------------------------------------------------------------------------------ */
 
 int verb_node_list(int argc, char **argv)
@@ -196,9 +124,9 @@ int verb_node_list(int argc, char **argv)
 	if (view_open(&v) < 0)
 		return json_decref(rows), 1;
 	for (uint32_t i = 0; i < v.map->nodes_n; i++)
-		json_array_append_new(rows, node_row(&v.map->nodes[i]));
+		json_array_append_new(rows, node_row(v.map, &v.map->nodes[i]));
 	table_print(rows, node_columns);
-	admin_close(v.admin);
+	view_close(&v);
 	return 0;
 }
 
@@ -208,8 +136,8 @@ static int list_targets(const struct column *columns)
 
 	if (view_open(&v) < 0)
 		return 1;
-	table_print(target_rows(v.map, v.space), columns);
-	admin_close(v.admin);
+	table_print(target_rows(&v), columns);
+	view_close(&v);
 	return 0;
 }
 
@@ -234,7 +162,7 @@ int verb_pool_list(int argc, char **argv)
 
 		for (uint32_t i = 0; i < v.map->targets_n; i++) {
 			const struct wp_target_info *t = &v.map->targets[i];
-			const struct wp_target_space *s = space_of(v.space, t);
+			const struct wp_target_space *s = space_of(&v, t);
 
 			if (t->service != WP_SERVICE_STORAGE || t->pool.len != pool->alias.len ||
 			    memcmp(t->pool.p, pool->alias.p, t->pool.len))
@@ -248,7 +176,7 @@ int verb_pool_list(int argc, char **argv)
 						      "free", (json_int_t)free_bytes));
 	}
 	table_print(rows, columns);
-	admin_close(v.admin);
+	view_close(&v);
 	return 0;
 }
 
@@ -287,8 +215,8 @@ int verb_node_show(int argc, char **argv)
 		return 1;
 	n = find_node(&v, argv[0]);
 	if (n)
-		print_object(node_row(n));
-	admin_close(v.admin);
+		print_object(node_row(v.map, n));
+	view_close(&v);
 	return n ? 0 : 1;
 }
 
@@ -301,214 +229,9 @@ int verb_target_show(int argc, char **argv)
 		return 1;
 	t = find_target(&v, argv[0]);
 	if (t)
-		print_object(target_row(v.map, v.space, t));
-	admin_close(v.admin);
+		print_object(target_row(&v, t));
+	view_close(&v);
 	return t ? 0 : 1;
-}
-
-/* ---- changes ------------------------------------------------------------------------------------------- */
-
-static bool force;
-const struct cli_option remove_options[] = { { 'f', "force", OPT_FLAG, &force, NULL, "even if it is online or in use" },
-					     { 0 } };
-
-static int change(struct view *v, uint16_t op, const char *what)
-{
-	const uint8_t *reply;
-	uint32_t len;
-	int r = admin_call(v->admin, op, &reply, &len);
-
-	if (r < 0)
-		admin_fail(v->admin, what, r);
-	admin_close(v->admin);
-	return r < 0 ? 1 : 0;
-}
-
-static struct wp_str arg_str(const char *s) { return (struct wp_str){ s, (uint32_t)strlen(s) }; }
-
-static int set_alias(struct view *v, uint8_t entity, uint32_t id, const char *name)
-{
-	struct wp_set_alias_req req = { .entity = entity, .id = id, .alias = arg_str(name) };
-
-	wp_set_alias_req_enc(admin_enc(v->admin), &req);
-	return change(v, WP_OP_SET_ALIAS, "cannot change the name");
-}
-
-int verb_node_alias(int argc, char **argv)
-{
-	const struct wp_node_info *n;
-	struct view v;
-
-	if (view_open(&v) < 0)
-		return 1;
-	n = find_node(&v, argv[0]);
-	if (n)
-		return set_alias(&v, WP_ENTITY_NODE, n->id, argv[1]);
-	admin_close(v.admin);
-	return 1;
-}
-
-static uint8_t target_entity(const struct wp_target_info *t)
-{
-	return t->service == WP_SERVICE_META ? WP_ENTITY_TARGET_META : WP_ENTITY_TARGET_STORAGE;
-}
-
-int verb_target_alias(int argc, char **argv)
-{
-	const struct wp_target_info *t;
-	struct view v;
-
-	if (view_open(&v) < 0)
-		return 1;
-	t = find_target(&v, argv[0]);
-	if (t)
-		return set_alias(&v, target_entity(t), t->id, argv[1]);
-	admin_close(v.admin);
-	return 1;
-}
-
-int verb_pool_alias(int argc, char **argv)
-{
-	const struct wp_pool_info *p;
-	struct view v;
-
-	if (view_open(&v) < 0)
-		return 1;
-	p = find_pool(&v, argv[0]);
-	if (p)
-		return set_alias(&v, WP_ENTITY_POOL, p->id, argv[1]);
-	admin_close(v.admin);
-	return 1;
-}
-
-static int set_state(const char *name, uint8_t state)
-{
-	struct wp_set_target_state_req req = { .state = state };
-	const struct wp_target_info *t;
-	struct view v;
-
-	if (view_open(&v) < 0)
-		return 1;
-	t = find_target(&v, name);
-	if (!t) {
-		admin_close(v.admin);
-		return 1;
-	}
-	req.service = t->service;
-	req.target = t->id;
-	wp_set_target_state_req_enc(admin_enc(v.admin), &req);
-	return change(&v, WP_OP_SET_TARGET_STATE, "cannot change the state");
-}
-
-int verb_target_drain(int argc, char **argv) { return set_state(argv[0], WP_TARGET_STATE_DRAINING); }
-int verb_target_resume(int argc, char **argv) { return set_state(argv[0], WP_TARGET_STATE_ONLINE); }
-
-static int remove_entity(struct view *v, uint8_t entity, uint32_t id)
-{
-	struct wp_remove_req req = { .entity = entity, .id = id, .force = force };
-
-	wp_remove_req_enc(admin_enc(v->admin), &req);
-	return change(v, WP_OP_REMOVE, "cannot remove it");
-}
-
-int verb_node_remove(int argc, char **argv)
-{
-	const struct wp_node_info *n;
-	struct view v;
-
-	if (view_open(&v) < 0)
-		return 1;
-	n = find_node(&v, argv[0]);
-	if (n)
-		return remove_entity(&v, WP_ENTITY_NODE, n->id);
-	admin_close(v.admin);
-	return 1;
-}
-
-int verb_target_remove(int argc, char **argv)
-{
-	const struct wp_target_info *t;
-	struct view v;
-
-	if (view_open(&v) < 0)
-		return 1;
-	t = find_target(&v, argv[0]);
-	if (t)
-		return remove_entity(&v, target_entity(t), t->id);
-	admin_close(v.admin);
-	return 1;
-}
-
-int verb_pool_create(int argc, char **argv)
-{
-	struct wp_pool_create_req req = { .alias = arg_str(argv[0]) };
-	struct view v;
-
-	if (view_open(&v) < 0)
-		return 1;
-	wp_pool_create_req_enc(admin_enc(v.admin), &req);
-	return change(&v, WP_OP_POOL_CREATE, "cannot create the pool");
-}
-
-int verb_pool_delete(int argc, char **argv)
-{
-	struct wp_pool_delete_req req;
-	const struct wp_pool_info *p;
-	struct view v;
-
-	if (view_open(&v) < 0)
-		return 1;
-	p = find_pool(&v, argv[0]);
-	if (!p) {
-		admin_close(v.admin);
-		return 1;
-	}
-	req = (struct wp_pool_delete_req){ .pool = p->id };
-	wp_pool_delete_req_enc(admin_enc(v.admin), &req);
-	return change(&v, WP_OP_POOL_DELETE, "cannot delete the pool");
-}
-
-static int assign_one(const char *pool, const char *target)
-{
-	struct wp_pool_assign_req req = { .pool = arg_str(pool) };
-	const struct wp_target_info *t;
-	struct view v;
-
-	if (view_open(&v) < 0)
-		return 1;
-	t = find_target(&v, target);
-	if (t && t->service != WP_SERVICE_STORAGE) {
-		cli_fail("'%s' is a metadata target; pools hold storage targets", target);
-		t = NULL;
-	}
-	if (!t) {
-		admin_close(v.admin);
-		return 1;
-	}
-	req.target = t->id;
-	wp_pool_assign_req_enc(admin_enc(v.admin), &req);
-	return change(&v, WP_OP_POOL_ASSIGN, "cannot assign the target");
-}
-
-int verb_pool_assign(int argc, char **argv)
-{
-	for (int i = 1; i < argc; i++)
-		if (assign_one(argv[0], argv[i]))
-			return 1;
-	return 0;
-}
-
-int verb_registration(int argc, char **argv)
-{
-	struct wp_registration_lock_req req = { .locked = !strcmp(argv[0], "lock") };
-	struct view v;
-
-	if (!req.locked && strcmp(argv[0], "unlock"))
-		return cli_fail("usage: weft registration lock|unlock"), 2;
-	if (view_open(&v) < 0)
-		return 1;
-	wp_registration_lock_req_enc(admin_enc(v.admin), &req);
-	return change(&v, WP_OP_REGISTRATION_LOCK, "cannot change it");
 }
 
 /* ---- status -------------------------------------------------------------------------------------------- */
@@ -519,24 +242,36 @@ static json_t *local_row(const struct cluster *c, const struct daemon *d, const 
 	pid_t pid = daemon_pid(c, d);
 	bool is_mount = !strcmp(d->role, "mount");
 	const char *state = pid ? "online" : "down";
+	const struct wp_mount_info *m = NULL;
+	json_t *row;
 
-	for (uint32_t i = 0; map && pid && i < map->nodes_n; i++)
-		if (map->nodes[i].pid == (uint32_t)pid && map->nodes[i].state == WP_TARGET_STATE_OFFLINE)
+	for (uint32_t i = 0; map && pid && i < map->nodes_n; i++) {
+		if (map->nodes[i].pid != (uint32_t)pid)
+			continue;
+		if (map->nodes[i].state == WP_TARGET_STATE_OFFLINE)
 			state = "offline";
+		if (is_mount)
+			m = mount_of(map, map->nodes[i].id);
+	}
 	if (is_mount && pid && !mount_is_on(d->dir))
 		state = "unmounted";
-	return json_pack("{s:s, s:s, s:I, s:s, s:s, s:s}", "role", d->role, "name", d->name, "pid", (json_int_t)pid, "address",
-			 is_mount	  ? d->dir
-			 : d->listen_tcp  ? d->listen_tcp
-			 : d->listen_unix ? d->listen_unix
-					  : "",
-			 "state", state, "folder", d->dir);
+	row = json_pack("{s:s, s:s, s:I, s:s, s:s, s:s}", "role", d->role, "name", d->name, "pid", (json_int_t)pid, "address",
+			is_mount	 ? d->dir
+			: d->listen_tcp	 ? d->listen_tcp
+			: d->listen_unix ? d->listen_unix
+					 : "",
+			"state", state, "folder", d->dir);
+	if (m)
+		json_object_set_new(row, "transport", text(m->transport));
+	return row;
 }
 
-static bool is_local(const struct cluster *c, uint32_t pid)
+/* Shown already: the same process, or a server of that name that is down. */
+static bool is_local(const struct cluster *c, const struct wp_node_info *n)
 {
 	for (unsigned i = 0; i < c->daemons_n; i++)
-		if (pid && (uint32_t)daemon_pid(c, &c->daemons[i]) == pid)
+		if ((n->pid && (uint32_t)daemon_pid(c, &c->daemons[i]) == n->pid) ||
+		    (n->role != WP_ROLE_CLIENT && wp_str_eq(n->alias, wp_str(c->daemons[i].name))))
 			return true;
 	return false;
 }
@@ -548,9 +283,20 @@ static json_t *daemon_rows(const struct cluster *c, const struct wp_map *map)
 	for (unsigned i = 0; i < c->daemons_n; i++)
 		json_array_append_new(rows, local_row(c, &c->daemons[i], map));
 	for (uint32_t i = 0; map && i < map->nodes_n; i++)
-		if (!is_local(c, map->nodes[i].pid))
-			json_array_append_new(rows, node_row(&map->nodes[i]));
+		if (!is_local(c, &map->nodes[i]))
+			json_array_append_new(rows, node_row(map, &map->nodes[i]));
 	return rows;
+}
+
+/* Daemons of the local folder are started by `weft up`, which is said once; others where they are. */
+static json_t *advice(json_t *row, const char *what, const char *name, const char *state)
+{
+	const char *host = json_string_value(json_object_get(row, "host")),
+		   *role = json_string_value(json_object_get(row, "role"));
+
+	if (host && role && !strcmp(state, "offline"))
+		return json_sprintf("%s %s is %s: start weft-%s on host %s", what, name, state, role, host);
+	return json_sprintf("%s %s is %s", what, name, state);
 }
 
 static void add_problems(json_t *problems, json_t *rows, const char *what)
@@ -564,17 +310,23 @@ static void add_problems(json_t *problems, json_t *rows, const char *what)
 		const char *capacity = json_string_value(json_object_get(row, "capacity"));
 
 		if (state && strcmp(state, "online") && strcmp(state, "draining"))
-			json_array_append_new(problems, json_sprintf("%s %s is %s", what, name, state));
+			json_array_append_new(problems, advice(row, what, name, state));
 		else if (capacity && !strcmp(capacity, "emergency"))
-			json_array_append_new(problems, json_sprintf("%s %s is nearly full", what, name));
+			json_array_append_new(problems, json_sprintf("%s %s is nearly full: remove files, or add targets and "
+								     "'weft target drain %s'",
+								     what, name, name));
 	}
 }
 
 static void print_status(json_t *daemons, json_t *targets, json_t *problems)
 {
-	static const struct column columns[] = { { "role", "DAEMON", COL_TEXT },     { "name", "NAME", COL_TEXT },
-						 { "pid", "PID", COL_NUMBER },	     { "state", "STATE", COL_TEXT },
-						 { "address", "ADDRESS", COL_TEXT }, { 0 } };
+	static const struct column columns[] = { { "role", "DAEMON", COL_TEXT },
+						 { "name", "NAME", COL_TEXT },
+						 { "pid", "PID", COL_NUMBER },
+						 { "state", "STATE", COL_TEXT },
+						 { "transport", "FUSE", COL_TEXT },
+						 { "address", "ADDRESS", COL_TEXT },
+						 { 0 } };
 	json_t *p;
 	size_t i;
 
@@ -607,7 +359,7 @@ int verb_status(int argc, char **argv)
 		return 1;
 	}
 	daemons = daemon_rows(&c, v.map);
-	targets = v.map ? target_rows(v.map, v.space) : json_array();
+	targets = v.map ? target_rows(&v) : json_array();
 	add_problems(problems, daemons, "daemon");
 	add_problems(problems, targets, "target");
 	if (cli.json)
@@ -622,7 +374,7 @@ int verb_status(int argc, char **argv)
 	json_decref(targets);
 	json_decref(problems);
 	if (v.map)
-		admin_close(v.admin);
+		view_close(&v);
 	cluster_done(&c);
 	return r;
 }

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -261,6 +262,39 @@ static int start_all(struct cluster *c, unsigned *started)
 	return 0;
 }
 
+/* For a shell: as it is, or in single quotes. */
+static char *quoted(const char *s)
+{
+	char *out, *p;
+
+	if (!s[strcspn(s, " \t\n'\"\\$&|;<>()*?[]#~`!{}")])
+		return xstrdup(s);
+	out = p = xmalloc(4 * strlen(s) + 3);
+	*p++ = '\'';
+	for (; *s; s++) {
+		if (*s == '\'')
+			p = stpcpy(p, "'\\''");
+		else
+			*p++ = *s;
+	}
+	strcpy(p, "'");
+	return out;
+}
+
+static void say_try(const char *cluster, const char *mount)
+{
+	cleanup_free char *dir = quoted(cluster), *path = quoted(mount), *program = program_path("weft");
+	const char *dirs = getenv("PATH");
+	size_t len = strlen(program) - strlen("/weft");
+
+	printf("Mounted on %s.\n\nTry next:\n", mount);
+	program[len] = '\0';
+	if (*program == '/' && (!dirs || !strstr(dirs, program)))
+		printf("  export PATH=\"%s:$PATH\"\n", program);
+	printf("  cp -r /usr/include %s/ && ls %s/include\n  weft status --dir %s\n  weft stat --dir %s %s/include\n  weft down --dir "
+	       "%s\n", path, path, dir, dir, path, dir);
+}
+
 static void say_what_next(const struct cluster *c, const struct cluster *fresh, unsigned started, double seconds)
 {
 	struct daemon *m = cluster_find((struct cluster *)c, "mount");
@@ -271,9 +305,7 @@ static void say_what_next(const struct cluster *c, const struct cluster *fresh, 
 		printf("%s the cluster in %s: %u daemons in %.1f s.\n", fresh ? "Made and started" : "Started", c->dir, started,
 		       seconds);
 	if (m && !opt_no_mount)
-		printf("Mounted on %s.\n\nTry next:\n  cp -r /usr/include %s/ && ls %s/include\n  weft status --dir %s\n  weft "
-		       "stat --dir %s %s/include\n  weft down --dir %s\n",
-		       m->dir, m->dir, m->dir, c->dir, c->dir, m->dir, c->dir);
+		say_try(c->dir, m->dir);
 }
 
 int verb_up(int argc, char **argv)
@@ -286,10 +318,12 @@ int verb_up(int argc, char **argv)
 	int r, lock;
 
 	clock_gettime(CLOCK_MONOTONIC, &t0);
+	if (!opt_no_mount && access("/dev/fuse", F_OK) < 0)
+		return cli_fail("there is no /dev/fuse, so nothing can be mounted: load the kernel's module (modprobe fuse, as root), start "
+				"a container with --device /dev/fuse --cap-add SYS_ADMIN, or start without mounting: --no-mount");
 	if (!opt_no_mount && access("/dev/fuse", R_OK | W_OK) < 0)
-		return cli_fail(
-			"cannot use /dev/fuse: %s. Run as root, or 'modprobe fuse', or start without mounting: --no-mount",
-			strerror(errno));
+		return cli_fail("you may not use /dev/fuse (%s), so nothing can be mounted: run as root, let everyone use it (chmod 666 "
+				"/dev/fuse, as root), or start without mounting: --no-mount", strerror(errno));
 	r = cluster_load(dir, &c);
 	if (r == -ENOENT) {
 		fresh = true;

@@ -79,6 +79,10 @@ struct client_mount *client_mount_of(struct client *c);
  * (within op_timeout; authentication errors at once). Only the first client registers; the others fetch the map. */
 typedef void client_ready_fn(void *arg, int err, const struct wp_attr *root);
 void client_start(struct client *c, client_ready_fn *fn, void *arg);
+/* What a client that is not ready yet waits for, or why it failed, and what to do, as a line of text; empty: nothing is known. */
+void client_waits_for(struct client *c, char *buf, size_t size);
+/* After client_start has called back, on the first client: how the mount is served (classic, io_uring) and where, for listings. */
+void client_describe(struct client *c, const char *transport, const char *path);
 /* Leaves in order: closes sessions (servers forget our handles) and unregisters. Operations in flight are cancelled first. Only
  * one client of a mount does this, last; done is called always, within timeout_ms. */
 void client_leave(struct client *c, uint32_t timeout_ms, void (*done)(void *arg), void *arg);

@@ -82,6 +82,7 @@ struct client_mount {
 	uint32_t dirty_n;         /* [mount] */
 	bool forgot;              /* [mount] a dirty inode was dropped: fsync cannot rely on the table for files it does not have */
 	atomic_uint_fast64_t next_handle, next_owner;
+	char transport[17], *path; /* client_mount_describe; path may be NULL */
 	uint32_t node;            /* our node id, 0: not registered */
 	atomic_uint clients;
 	uint32_t *osts_used;      /* [mount] storage targets that some reactor wrote to */
@@ -201,6 +202,7 @@ struct client {
 	struct rpc_node *node;
 	struct rpc_peer *mgmtd;
 	struct cluster_map *map;  /* NULL until fetched */
+	struct map_pages map_pages; /* the next one, as far as it is here */
 	struct rpc_call map_call, beat_call;
 	struct env_timer map_timer, beat_timer;
 	uint32_t beat_ms;

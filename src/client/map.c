@@ -49,12 +49,17 @@ static void map_fetched(struct rpc_call *call)
 	int err = call->err;
 
 	c->map_busy = false;
+	if (c->freeing)
+		return;
 	if (!err)
-		err = cluster_map_decode(call->reply, call->reply_len, &map);
-	if (c->freeing) {
-		cluster_map_unref(map);
+		err = map_pages_add(&c->map_pages, call->reply, call->reply_len);
+	if (!err) {
+		map_fetch(c); /* the next page */
 		return;
 	}
+	if (err > 0)
+		err = cluster_map_decode(c->map_pages.body.p, c->map_pages.body.len, &map);
+	map_pages_reset(&c->map_pages);
 	if (!err)
 		map_take(c, map);
 	cl_start_map_ready(c, err);
@@ -67,11 +72,11 @@ static void map_fetched(struct rpc_call *call)
 static void map_fetch(void *arg)
 {
 	struct client *c = arg;
-	struct wp_map_get_req req = { .known = c->map ? cluster_map_version(c->map) : 0 };
+	struct wp_map_get_req req;
 
 	if (c->map_busy || c->freeing)
 		return;
-	req.wait_ms = c->map ? MAP_WAIT_MS : 0;
+	map_pages_request(&c->map_pages, c->map ? cluster_map_version(c->map) : 0, c->map ? MAP_WAIT_MS : 0, &req);
 	c->map_busy = true;
 	rpc_call_init(&c->map_call, WP_OP_MAP_GET, map_fetched, c);
 	wp_map_get_req_enc(rpc_call_enc(&c->map_call, 64), &req);
@@ -97,6 +102,7 @@ void cl_map_watch(struct client *c)
 void cl_map_stop(struct client *c)
 {
 	env_timer_cancel(c->env, &c->map_timer);
+	map_pages_reset(&c->map_pages);
 	cluster_map_unref(c->map);
 	c->map = NULL;
 }

@@ -56,6 +56,7 @@ void client_mount_free(struct client_mount *m)
 	for (i = 0; i < m->mgmtd_n; i++)
 		free(m->mgmtd[i]);
 	free(m->mgmtd);
+	free(m->path);
 	free(m->osts_used);
 	htab_done(&m->inodes);
 	pthread_mutex_destroy(&m->lock);
@@ -249,10 +250,12 @@ static void start_register(struct client *c)
 		.pid = c->m->pid,
 		.version = wp_str(WEFT_VERSION),
 		.host = wp_str(c->m->host),
+		.transport = wp_str(c->m->transport),
+		.path = wp_str(c->m->path ? c->m->path : ""),
 	};
 
 	rpc_call_init(&c->start_call, WP_OP_REGISTER_NODE, start_registered, c);
-	wp_register_node_req_enc(rpc_call_enc(&c->start_call, 512), &req);
+	wp_register_node_req_enc(rpc_call_enc(&c->start_call, 512 + req.path.len), &req);
 	if (c->m->op_timeout_ms)
 		c->start_call.deadline_ns = env_mono_ns(c->env) + c->m->op_timeout_ms * NSEC_PER_MSEC;
 	c->start_busy = true;
@@ -271,6 +274,18 @@ void client_start(struct client *c, client_ready_fn *fn, void *arg)
 		start_register(c);
 	else
 		cl_map_watch(c);
+}
+
+/* Told like a new registration; a lost one is made up for by the next. */
+void client_describe(struct client *c, const char *transport, const char *path)
+{
+	OBJ_CHECK(c, CLIENT_MAGIC);
+	weft_assert(c->index == 0);
+	(void)str_copy(c->m->transport, sizeof(c->m->transport), transport);
+	free(c->m->path);
+	c->m->path = xasprintf("%.1023s", path);
+	if (!c->start_busy)
+		start_register(c);
 }
 
 /* ---- heartbeats: mgmtd forgets nodes that are silent ------------------------------------------------------------- */

@@ -60,6 +60,16 @@ static bool mount_option(struct conf *c, const char *part, struct conf_entry **l
 	return true;
 }
 
+static void unknown_mount_option(struct conf *c, const char *part)
+{
+	const char *why = c->program->refusal ? c->program->refusal(part) : NULL;
+
+	if (why)
+		conf_problem(c, 0, "-o %s: %s", part, why);
+	else
+		conf_problem(c, 0, "-o %s: there is no such option: see %s --help", part, c->program->name);
+}
+
 static void mount_options(struct conf *c, const char *text)
 {
 	cleanup_free char *copy = xstrdup(text);
@@ -68,7 +78,7 @@ static void mount_options(struct conf *c, const char *text)
 
 	for (char *part = strtok_r(copy, ",", &save); part; part = strtok_r(NULL, ",", &save))
 		if (!mount_option(c, part, &last) && !(c->program->foreign && c->program->foreign(c->program->arg, part)))
-			conf_problem(c, 0, "-o %s: there is no such option: see %s --help", part, c->program->name);
+			unknown_mount_option(c, part);
 }
 
 /* Returns how many words were used. */

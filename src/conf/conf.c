@@ -169,20 +169,40 @@ static void check_required(struct conf *c)
 
 /* ---- starting ---------------------------------------------------------------------------------------------------------------- */
 
+/* config=FILE among the parts of -o; NULL: not there. */
+static char *config_in_options(const char *text)
+{
+	static const char key[] = "config=";
+	const size_t len = sizeof(key) - 1;
+
+	for (; *text; text += strcspn(text, ","), text += *text ? 1 : 0)
+		if (!strncmp(text, key, len))
+			return xasprintf("%.*s", (int)strcspn(text + len, ","), text + len);
+	return NULL;
+}
+
 /* The file is needed before the other arguments: found by a first look at the command line. */
 static char *config_name(int argc, char **argv)
 {
-	const char *name = NULL;
+	char *name = NULL, *found;
 
 	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
 		if ((!strcmp(argv[i], "--config") || !strcmp(argv[i], "-c")) && i + 1 < argc)
-			name = argv[++i];
+			found = xstrdup(argv[++i]);
 		else if (!strncmp(argv[i], "--config=", 9))
-			name = argv[i] + 9;
+			found = xstrdup(argv[i] + 9);
+		else if (!strcmp(argv[i], "-o") && i + 1 < argc)
+			found = config_in_options(argv[++i]);
+		else
+			found = NULL;
+		if (found) {
+			free(name);
+			name = found;
+		}
 	}
 	if (!name && !access(CONF_DEFAULT_FILE, F_OK))
-		name = CONF_DEFAULT_FILE;
-	return name ? xstrdup(name) : NULL;
+		name = xstrdup(CONF_DEFAULT_FILE);
+	return name;
 }
 
 /* Daemons change their folder; messages and --print-config should name the file for good. */

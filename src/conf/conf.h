@@ -45,7 +45,7 @@ enum {
 struct conf_option {
 	const char *name; /* NULL ends a table */
 	enum conf_type type;
-	size_t offset;     /* of the field in the table's values: CONF_FIELD */
+	size_t offset;	   /* of the field in the table's values: CONF_FIELD */
 	const char *arg;   /* placeholder for the value in --help; NULL for booleans */
 	const char *def;   /* default as text; NULL: none (NULL, 0, false, empty list) */
 	const char *help;  /* one sentence, without a full stop */
@@ -77,6 +77,8 @@ struct conf_program {
 	unsigned args_min, args_max;
 	/* Parts of -o that no table knows (mount options for others); returns false if nobody does. May be NULL. */
 	bool (*foreign)(void *arg, const char *option);
+	/* Why a part of -o that nobody takes is refused, if there is more to say than that it does not exist. May be NULL. */
+	const char *(*refusal)(const char *option);
 	/* After all values are set: rules that span options. Reports through conf_error. May be NULL. */
 	void (*check)(void *arg, struct conf *c);
 	void *arg;
@@ -113,11 +115,11 @@ void conf_format_duration(uint64_t ns, char *buf, size_t size);
 /* ---- options that every program has ------------------------------------------------------------------------------------------ */
 
 struct conf_common {
-	struct conf_list mgmtd;   /* addresses of the management daemon */
-	int auth;                 /* enum wp_auth */
-	char *secret_file;        /* NULL: none */
+	struct conf_list mgmtd;	  /* addresses of the management daemon */
+	int auth;		  /* enum wp_auth */
+	char *secret_file;	  /* NULL: none */
 	char *server_secret_file; /* NULL: none */
-	int log_level;            /* enum log_level */
+	int log_level;		  /* enum log_level */
 };
 
 /* For a table { "Common options", "common", conf_common_options, &values }. */

@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -140,6 +141,16 @@ int env_linux_new(const struct env_linux_params *p, struct env **ret)
 	el->wake_poll = ring_poll(el, el->wake_fd, POLLIN, false, woken, NULL);
 	*ret = &el->env;
 	return 0;
+}
+
+void env_linux_raise_limits(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
+		l.rlim_cur = l.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &l);
+	}
 }
 
 const char *env_linux_strerror(int err)

@@ -23,6 +23,8 @@ struct env_linux_params {
 /* p may be NULL: defaults. Errors: -EPERM or -ENOSYS when the system refuses io_uring (env_linux_strerror says what to do). */
 int env_linux_new(const struct env_linux_params *p, struct env **ret) must_check;
 /* What an error of env_linux_new means, as a sentence for the administrator. */
+/* Lets the process have as many open files as its hard limit allows: connections are files. */
+void env_linux_raise_limits(void);
 const char *env_linux_strerror(int err);
 
 /* Runs until env_linux_stop. May be called again. */

@@ -7,7 +7,11 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,16 +28,19 @@
 #include "fuse/ops.h"
 
 #define THREADS_MAX 64
+#define WHY_MAX 512
+#define PATIENCE_NS (3 * NSEC_PER_SEC)
 #define LEAVE_TIMEOUT_MS 3000u
-#define REPORT_EXIT_MAX 1
-#define RING_ENTRIES 1024u /* with the FUSE queues in it */
+#define EXIT_FAILED 1
+#define EXIT_HELPER_FAILED 32 /* what mount(8) wants to hear */
+#define RING_ENTRIES 1024u    /* with the FUSE queues in it */
 
 struct options {
 	struct conf_common common;
 	uint64_t threads, op_timeout_ns, ready_fd;
 	int transport; /* enum chan_transport, wished for */
 	bool foreground, noatime, readdirplus, allow_other, ro;
-	char *pid_file, *log_file;
+	char *subdir, *pid_file, *log_file;
 };
 
 static struct options opt;
@@ -46,7 +53,8 @@ static const struct conf_option mount_options[] = {
 	{ "threads", CONF_U64, CONF_FIELD(options, threads), "N", "0", "reactor threads; 0 chooses by the number of processors",
 	  0, THREADS_MAX },
 	{ "fuse-transport", CONF_ENUM, CONF_FIELD(options, transport), "WAY", "classic",
-	  "how requests come from the kernel: uring (faster; Linux 6.14 and newer, if the fuse module's parameter enable_uring is "
+	  "how requests come from the kernel: uring (faster; Linux 6.14 and newer, if the fuse module's parameter enable_uring "
+	  "is "
 	  "Y), classic (/dev/fuse), or auto: uring if the kernel offers it",
 	  .choices = transports },
 	{ "op-timeout", CONF_DURATION, CONF_FIELD(options, op_timeout_ns), "TIME", "300s",
@@ -57,6 +65,8 @@ static const struct conf_option mount_options[] = {
 	{ "readdirplus", CONF_BOOL, CONF_FIELD(options, readdirplus), NULL, "no", "fetch attributes with directory entries" },
 	{ "allow-other", CONF_BOOL, CONF_FIELD(options, allow_other), NULL, "no",
 	  "other users may use the mount (always so when root mounts; otherwise needs user_allow_other in /etc/fuse.conf)" },
+	{ "subdir", CONF_PATH, CONF_FIELD(options, subdir), "DIR", NULL,
+	  "mount this directory of the file system instead of its root", .flags = CONF_ARG_ONLY },
 	{ "ro", CONF_BOOL, CONF_FIELD(options, ro), NULL, "no", "mount read-only", .flags = CONF_ARG_ONLY },
 	{ "foreground", CONF_BOOL, CONF_FIELD(options, foreground), NULL, "no", "stay in the foreground",
 	  .flags = CONF_ARG_ONLY, .letter = 'f' },
@@ -83,6 +93,7 @@ struct thread {
 	bool ready, go;
 	int err;
 	struct env_task arrived, serve, stop;
+	struct env_timer patience;
 };
 
 static struct mount {
@@ -92,17 +103,17 @@ static struct mount {
 	unsigned n, arrived, serving;
 	enum chan_transport transport;
 	const char *path;
-	int signal_fd, report_fd;
+	int signal_fd, report_fd, exit_failed;
 	bool ended, unmounting;
-} mnt = { .report_fd = -1 };
+} mnt = { .report_fd = -1, .exit_failed = EXIT_FAILED };
 
 /* ---- telling whoever started us ------------------------------------------------------------------------ */
 
 /* Goes into the background: the parent stays until the mount is there, and passes the outcome on. */
 static int go_background(void)
 {
-	int fd[2], status = 1;
-	pid_t pid;
+	int fd[2], status = mnt.exit_failed;
+	pid_t pid, parent = getpid();
 
 	if (pipe2(fd, O_CLOEXEC) < 0)
 		return -errno;
@@ -110,7 +121,7 @@ static int go_background(void)
 	if (pid < 0)
 		return -errno;
 	if (pid > 0) {
-		char c = REPORT_EXIT_MAX;
+		char c;
 
 		close(fd[1]);
 		if (read(fd[0], &c, 1) == 1)
@@ -119,6 +130,9 @@ static int go_background(void)
 	}
 	close(fd[0]);
 	setsid();
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* who does not wait any more does not want the mount */
+	if (getppid() != parent)
+		_exit(mnt.exit_failed);
 	mnt.report_fd = fd[1];
 	return 0;
 }
@@ -135,29 +149,73 @@ static void write_pid_file(void)
 	}
 }
 
+/* The daemon stands in no folder that somebody may want to unmount. */
+static void leave_folder(void)
+{
+	cleanup_free char *cwd = getcwd(NULL, 0), *was = NULL;
+
+	for (unsigned i = 0; i < opt.common.mgmtd.n; i++)
+		if (!strncmp(opt.common.mgmtd.v[i], "unix:", 5) && opt.common.mgmtd.v[i][5] != '/')
+			return; /* found from here only */
+	if (!cwd)
+		return;
+	if (opt.pid_file && *opt.pid_file != '/') { /* needed until the end */
+		was = opt.pid_file;
+		opt.pid_file = xasprintf("%s/%s", cwd, was);
+	}
+	(void)!chdir("/");
+}
+
+/* Where messages of a mount in the background go, if no file was named: the journal, or nowhere. */
+static int open_journal(void)
+{
+	static const char header[] = "weft-mount\n\n5\n1\n0\n0\n0\n"; /* name, no unit, notice unless a line says <N> */
+	struct sockaddr_un sun = { .sun_family = AF_UNIX, .sun_path = "/run/systemd/journal/stdout" };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0 &&
+	    send(fd, header, sizeof(header) - 1, MSG_NOSIGNAL) == (ssize_t)sizeof(header) - 1)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return open("/dev/null", O_WRONLY | O_CLOEXEC);
+}
+
+static void go_quiet(void)
+{
+	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC), err_fd = opt.log_file ? -1 : open_journal();
+
+	if (null_fd >= 0) {
+		dup2(null_fd, STDIN_FILENO);
+		dup2(null_fd, STDOUT_FILENO);
+		close(null_fd);
+	}
+	if (err_fd >= 0) {
+		dup2(err_fd, STDERR_FILENO);
+		close(err_fd);
+	}
+	leave_folder();
+}
+
 static void report_ready(void)
 {
 	char ok = 0;
 
 	write_pid_file();
-	log_notice("fuse", "mounted on %s: %s, %u thread%s", mnt.path,
-		   mnt.transport == CHAN_URING ? "io_uring" : "/dev/fuse", mnt.serving, mnt.serving == 1 ? "" : "s");
+	if (mnt.report_fd >= 0) {
+		(void)prctl(PR_SET_PDEATHSIG, 0);
+		go_quiet();
+	}
+	log_notice("fuse", "mounted on %s: %s, %u thread%s", mnt.path, mnt.transport == CHAN_URING ? "io_uring" : "/dev/fuse",
+		   mnt.serving, mnt.serving == 1 ? "" : "s");
 	if (opt.ready_fd && write((int)opt.ready_fd, "ready\n", 6) != 6)
 		log_warn("fuse", "cannot report readiness: %s, ignoring", strerror(errno));
 	if (opt.ready_fd)
 		close((int)opt.ready_fd);
 	if (mnt.report_fd >= 0) {
-		int null_fd = open("/dev/null", O_RDWR);
-
 		if (write(mnt.report_fd, &ok, 1) != 1)
 			log_warn("fuse", "nobody waits for the mount any more, ignoring");
 		close(mnt.report_fd);
-		if (null_fd >= 0) {
-			dup2(null_fd, STDIN_FILENO);
-			dup2(null_fd, STDOUT_FILENO);
-			if (!opt.log_file)
-				dup2(null_fd, STDERR_FILENO);
-		}
 	}
 }
 
@@ -199,9 +257,31 @@ static void client_is_ready(void *arg, int err, const struct wp_attr *root)
 	t->err = err;
 }
 
+/* Nobody should have to guess what a mount that takes long waits for. */
+static void say_wait(void *arg)
+{
+	struct thread *t = arg;
+	char why[WHY_MAX];
+
+	client_waits_for(t->f.client, why, sizeof(why));
+	if (*why)
+		log_warn("fuse", "%s; still trying", why);
+	env_timer_in(t->f.env, &t->patience, PATIENCE_NS);
+}
+
+/* Somebody has no patience. */
+static void start_signalled(void *arg, unsigned revents)
+{
+	struct thread *t = arg;
+
+	t->ready = true;
+	t->err = -EINTR;
+}
+
 static int thread_init(struct thread *t)
 {
 	struct env_linux_params p = { .sqe128 = true, .entries = RING_ENTRIES };
+	struct env_linux_poll *signals = NULL;
 	int r = env_linux_new(mnt.transport == CHAN_URING ? &p : NULL, &t->f.env);
 
 	if (r < 0) {
@@ -212,9 +292,17 @@ static int thread_init(struct thread *t)
 	if (r < 0)
 		return r;
 	fuse_ops_set_thread(&t->f);
+	t->patience = (struct env_timer){ .fn = say_wait, .arg = t };
+	if (t == &mnt.threads[0]) {
+		env_timer_in(t->f.env, &t->patience, PATIENCE_NS);
+		signals = env_linux_poll_fd(t->f.env, mnt.signal_fd, 1 /* POLLIN */, start_signalled, t);
+	}
 	client_start(t->f.client, client_is_ready, t);
 	while (!t->ready)
 		env_linux_run_once(t->f.env, true);
+	env_timer_cancel(t->f.env, &t->patience);
+	if (signals)
+		env_linux_poll_stop(signals);
 	return t->err;
 }
 
@@ -320,6 +408,51 @@ static void start_serving(void)
 	thread_serve(&mnt.threads[0]);
 }
 
+/* ---- the directory to show -------------------------------------------------------------------------------- */
+
+struct walk {
+	bool done;
+	int err;
+	struct wp_attr attr;
+};
+
+static void walked(void *arg, int err, const struct client_res *res)
+{
+	struct walk *w = arg;
+
+	w->done = true;
+	w->err = err;
+	if (!err)
+		w->attr = res->attr;
+}
+
+/* With the rights of who mounts. Symbolic links are not followed: they mean paths of this machine. */
+static int find_root(struct thread *t, const char *path)
+{
+	struct client_cred cred = { .uid = geteuid(), .gid = getegid(), .pid = (uint32_t)getpid(), .cap_dac = geteuid() == 0 };
+	struct wp_fid fid = WP_FID_ROOT;
+
+	for (const char *p = path; *(p += strspn(p, "/"));) {
+		struct walk w = { 0 };
+		struct wp_str name = { p, (uint32_t)strcspn(p, "/") };
+
+		p += name.len;
+		client_lookup(t->f.client, &cred, &fid, name, walked, &w);
+		while (!w.done)
+			env_linux_run_once(t->f.env, true);
+		if (!w.err && !S_ISDIR(w.attr.mode))
+			w.err = -ENOTDIR;
+		if (w.err < 0) {
+			log_err("fuse", "cannot mount the directory %s of the file system: %.*s: %s", path, (int)(p - path),
+				path, strerror(-w.err));
+			return w.err;
+		}
+		fid = w.attr.fid;
+	}
+	fuse_ops_config.root = fid;
+	return 0;
+}
+
 /* ---- mounting ------------------------------------------------------------------------------------------ */
 
 static int read_secrets(struct client_params *p)
@@ -393,8 +526,7 @@ static int mount_session(void)
 	if (!r && opt.transport == CHAN_URING && mnt.transport != CHAN_URING)
 		r = -EOPNOTSUPP;
 	if (r < 0) {
-		log_err("fuse", "cannot mount on %s: %s", mnt.path,
-			r == -EOPNOTSUPP ? no_uring : strerror(-r));
+		log_err("fuse", "cannot mount on %s: %s", mnt.path, r == -EOPNOTSUPP ? no_uring : strerror(-r));
 		fuse_session_unmount(mnt.session);
 	}
 	return r;
@@ -451,10 +583,47 @@ static void leave(void)
 		env_linux_run_once(t->f.env, true);
 }
 
+static void say_failure(int err)
+{
+	char why[WHY_MAX] = "";
+
+	if (err == -EINTR) {
+		log_notice("fuse", "interrupted");
+		return;
+	}
+	if (mnt.threads[0].f.client)
+		client_waits_for(mnt.threads[0].f.client, why, sizeof(why));
+	if (*why)
+		log_err("fuse", "cannot mount: %s", why);
+	else
+		log_err("fuse", "cannot mount: %s; see 'weft status'", wp_status_text(wp_status_from_errno(err)));
+}
+
+static int check_device(void)
+{
+	static const char container[] = "a container must be started with --device /dev/fuse --cap-add SYS_ADMIN";
+
+	if (access("/dev/fuse", F_OK) < 0) {
+		log_err("fuse", "cannot mount: there is no /dev/fuse: load the kernel's module (modprobe fuse); %s", container);
+		return -ENODEV;
+	}
+	if (access("/dev/fuse", R_OK | W_OK) < 0) {
+		log_err("fuse",
+			"cannot mount: you may not use /dev/fuse: %s. Run as root, or let everyone use it: chmod 666 "
+			"/dev/fuse; %s",
+			strerror(errno), container);
+		return -EACCES;
+	}
+	return 0;
+}
+
 static int prepare(void)
 {
-	int r = chan_choose((enum chan_transport)opt.transport, &mnt.transport);
+	int r = check_device();
 
+	if (r < 0)
+		return r;
+	r = chan_choose((enum chan_transport)opt.transport, &mnt.transport);
 	if (r < 0) {
 		log_err("fuse", "%s", no_uring);
 		return r;
@@ -462,12 +631,15 @@ static int prepare(void)
 	mnt.n = thread_count();
 	r = block_signals();
 	if (!r)
-		r = make_client();
-	if (!r)
-		r = thread_init(&mnt.threads[0]);
+		r = make_client(); /* says what is wrong */
 	if (r < 0)
-		log_err("fuse", "cannot mount: %s", wp_status_text(wp_status_from_errno(r)));
-	return r;
+		return r;
+	r = thread_init(&mnt.threads[0]);
+	if (r < 0) {
+		say_failure(r);
+		return r;
+	}
+	return opt.subdir ? find_root(&mnt.threads[0], opt.subdir) : 0;
 }
 
 static int serve(void)
@@ -481,6 +653,7 @@ static int serve(void)
 		return first->err;
 	}
 	signals = env_linux_poll_fd(first->f.env, mnt.signal_fd, 1 /* POLLIN */, signalled, NULL);
+	client_describe(first->f.client, mnt.transport == CHAN_URING ? "io_uring" : "classic", mnt.path);
 	report_ready();
 	env_linux_run(first->f.env);
 	env_linux_poll_stop(signals);
@@ -534,22 +707,38 @@ static const struct conf_program program = {
 	.synopsis = "[OPTION]... PATH",
 	.about = "Mounts a Weft file system through FUSE. Also found by mount(8): mount -t weft SOURCE PATH, where SOURCE is "
 		 "the management "
-		 "daemon (HOST:PORT) or a configuration file.",
+		 "daemon (HOST:PORT, with /DIRECTORY to mount only that) or a configuration file.",
 	.tables = { &common_table, &mount_table },
 	.args = "PATH",
 	.args_min = 1,
 	.args_max = 1,
 	.foreign = mountopts_foreign,
+	.refusal = mountopts_refusal,
 };
+
+static bool log_to_file(void)
+{
+	int fd = open(opt.log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+
+	if (fd >= 0 && dup2(fd, STDERR_FILENO) >= 0) {
+		close(fd);
+		return true;
+	}
+	fprintf(stderr, "weft-mount: cannot write %s: %s\n", opt.log_file, strerror(errno));
+	return false;
+}
 
 int main(int argc, char **argv)
 {
 	struct conf *conf;
-	int status, fd, r;
+	bool fake = false;
+	int status, r;
 	unsigned n;
 
-	if (mountopts_is_helper(argv[0]))
-		argv = mountopts_from_helper(&argc, argv);
+	if (mountopts_is_helper(argv[0])) {
+		mnt.exit_failed = EXIT_HELPER_FAILED;
+		argv = mountopts_from_helper(&argc, argv, &fake);
+	}
 	if (!argv)
 		return 1;
 	if (!conf_start(&program, argc, argv, &conf, &status))
@@ -557,20 +746,18 @@ int main(int argc, char **argv)
 	mnt.path = realpath(conf_args(conf, &n)[0], NULL);
 	if (!mnt.path) {
 		fprintf(stderr, "weft-mount: %s: %s\n", conf_args(conf, &n)[0], strerror(errno));
-		return 1;
+		return mnt.exit_failed;
 	}
+	if (fake)
+		return 0;
+	env_linux_raise_limits();
 	log_setup("weft-mount", (enum log_level)opt.common.log_level);
+	if (opt.log_file && !log_to_file())
+		return mnt.exit_failed;
 	if (!opt.foreground && go_background() < 0)
-		return 1;
-	if (opt.log_file) {
-		fd = open(opt.log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-		if (fd < 0 || dup2(fd, STDERR_FILENO) < 0) {
-			fprintf(stderr, "weft-mount: cannot write %s: %s\n", opt.log_file, strerror(errno));
-			return 1;
-		}
-	}
+		return mnt.exit_failed;
 	r = run();
 	free((char *)mnt.path);
 	conf_free(conf);
-	return r < 0 ? 1 : 0;
+	return r < 0 ? mnt.exit_failed : 0;
 }

@@ -8,7 +8,7 @@
 
 #define FREE_REQS_MAX 256u
 
-struct fuse_ops_config fuse_ops_config;
+struct fuse_ops_config fuse_ops_config = { .root = { .seq = WP_ROOT_SEQ, .oid = WP_ROOT_OID } };
 
 static _Thread_local struct fthread *this_thread;
 static _Thread_local struct list free_reqs;
@@ -126,14 +126,11 @@ void *freq_room(struct freq *f, size_t size)
 
 /* ---- numbers and attributes ---------------------------------------------------------------------------- */
 
-struct wp_fid fid_of(fuse_ino_t ino)
-{
-	return ino == FUSE_ROOT_ID ? WP_FID_ROOT : wp_ino_to_fid(ino);
-}
+struct wp_fid fid_of(fuse_ino_t ino) { return ino == FUSE_ROOT_ID ? fuse_ops_config.root : wp_ino_to_fid(ino); }
 
 fuse_ino_t ino_of(const struct wp_fid *fid)
 {
-	return wp_fid_is_root(fid) ? FUSE_ROOT_ID : wp_fid_to_ino(fid);
+	return wp_fid_eq(fid, &fuse_ops_config.root) ? FUSE_ROOT_ID : wp_fid_to_ino(fid);
 }
 
 static struct timespec ts_of(struct wp_time t) { return (struct timespec){ .tv_sec = t.sec, .tv_nsec = t.nsec }; }

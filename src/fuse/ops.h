@@ -24,9 +24,10 @@ void fuse_ops_set_thread(struct fthread *t);
 
 extern const struct fuse_lowlevel_ops weft_fuse_ops;
 
-/* Set in init: whether cached pages of files opened for direct I/O may be mapped (else files are opened with the page cache). */
+/* Set before the mount. */
 struct fuse_ops_config {
 	bool readdirplus;
+	struct wp_fid root; /* what the mount shows as inode 1 */
 };
 extern struct fuse_ops_config fuse_ops_config;
 

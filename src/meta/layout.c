@@ -6,6 +6,7 @@
 #define SMALL_BYTES MIB(1)       /* files up to here live on one target */
 #define WIDE_STRIPES 8u
 #define WHEEL_SHARES 16u         /* most turns of one target in a round: how exact the weighting is */
+#define EVEN_PERCENT 17u	 /* free spaces that differ by less than this are equal: plain round robin spreads load best */
 
 /* ---- records ------------------------------------------------------------------------------------------------------------------- */
 
@@ -83,7 +84,8 @@ struct wp_bytes layout_to_arena(struct arena *a, const struct wp_layout *l)
 
 /* ---- choosing targets ------------------------------------------------------------------------------------------------------------ */
 
-/* A round of targets of one pool, each as often as its free space deserves; a position that only grows makes it round robin. */
+/* A round of targets of one pool, each as often as its free space deserves if that is unequal; a position that only grows makes
+ * it round robin. */
 struct wheel {
 	struct wheel *next;
 	char pool[WP_ALIAS_MAX + 1];
@@ -99,19 +101,27 @@ static void wheel_fill(struct meta_target *mt, struct wheel *w, struct wp_str po
 	const struct meta_candidate *c = NULL;
 	unsigned n = mt->params.candidates ? mt->params.candidates(mt->params.arg, pool, &c) : 0;
 	uint8_t best = UINT8_MAX;
-	uint64_t most = 1;
+	uint64_t most = 1, least = UINT64_MAX;
+	bool even;
 
 	for (unsigned i = 0; i < n; i++)
 		best = MIN(best, c[i].capacity);
-	for (unsigned i = 0; i < n; i++)
-		most = c[i].capacity == best ? MAX(most, c[i].free) : most;
+	for (unsigned i = 0; i < n; i++) {
+		if (c[i].capacity != best || !c[i].free)
+			continue;
+		most = MAX(most, c[i].free);
+		least = MIN(least, c[i].free);
+	}
+	even = least >= most || (most - least) / (most / 100 + 1) < EVEN_PERCENT;
 	w->turns = xrealloc(w->turns, (n + 1) * WHEEL_SHARES * sizeof(*w->turns));
 	w->n = w->targets = 0;
 	/* Turn by turn, so that those with few shares are spread over the round. */
 	for (unsigned turn = 0; turn < WHEEL_SHARES; turn++)
 		for (unsigned i = 0; i < n; i++) {
-			uint64_t share = c[i].free ? (uint64_t)((__uint128_t)c[i].free * WHEEL_SHARES / most) : WHEEL_SHARES;
+			uint64_t share = WHEEL_SHARES; /* also of those whose free space is unknown */
 
+			if (c[i].free && !even)
+				share = (uint64_t)((__uint128_t)c[i].free * WHEEL_SHARES / most);
 			share = MAX(share, 1);
 			if (c[i].capacity != best || (turn * share) / WHEEL_SHARES == ((turn + 1) * share) / WHEEL_SHARES)
 				continue;
@@ -127,7 +137,7 @@ static struct wheel *wheel_get(struct meta_target *mt, struct wp_str pool)
 	uint32_t version = mt->params.placement_version ? mt->params.placement_version(mt->params.arg) : 0;
 	struct wheel *w = mt->wheels;
 
-	while (w && (strlen(w->pool) != pool.len || memcmp(w->pool, pool.p, pool.len)))
+	while (w && (strlen(w->pool) != pool.len || (pool.len && memcmp(w->pool, pool.p, pool.len))))
 		w = w->next;
 	if (!w) {
 		w = NEW(struct wheel);

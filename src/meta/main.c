@@ -6,7 +6,7 @@
 #include "meta/meta.h"
 #include "node/server.h"
 
-#define CANDIDATES_MAX 4096u /* of one pool: more would not spread better */
+#define CANDIDATES_MAX 65536u /* of one pool */
 
 struct instance {
 	struct server_target *t;
@@ -50,7 +50,9 @@ static unsigned candidates(void *arg, struct wp_str pool, const struct meta_cand
 		unsigned have = cluster_map_candidates(i->t->map, pool, classes[c], &ids);
 
 		for (unsigned k = 0; k < have && n < CANDIDATES_MAX; k++)
-			i->candidates[n++] = (struct meta_candidate){ .id = ids[k], .capacity = classes[c] };
+			i->candidates[n++] = (struct meta_candidate){ .id = ids[k],
+								      .capacity = classes[c],
+								      .free = space_table_free(i->t->space, ids[k]) };
 	}
 	*ret = i->candidates;
 	return n;
@@ -60,7 +62,7 @@ static uint32_t placement_version(void *arg)
 {
 	struct instance *i = arg;
 
-	return cluster_map_version(i->t->map);
+	return cluster_map_version(i->t->map) + i->t->space_version; /* both only grow */
 }
 
 static void target_open(struct server_target *t)
@@ -70,6 +72,8 @@ static void target_open(struct server_target *t)
 		.env = t->env,
 		.dev = t->dev,
 		.target = t->id,
+		.root_uid = geteuid(), /* who runs a cluster of his own shall be able to use it */
+		.root_gid = getegid(),
 		.opened = opened,
 		.failed = failed,
 		.storage_peer = storage_peer,
@@ -146,6 +150,7 @@ static const struct server_program program = {
 	.role = WP_ROLE_META,
 	.service = WP_SERVICE_META,
 	.listen_default = "tcp:*:0",
+	.wants_space = true,
 	.ops = &ops,
 };
 

@@ -29,7 +29,7 @@ struct meta_target;
 struct meta_candidate {
 	uint32_t id;
 	uint8_t capacity; /* enum wp_capacity: NORMAL before LOW before EMERGENCY */
-	uint64_t free;    /* bytes: the weight; 0: unknown */
+	uint64_t free;	  /* bytes: the weight, when the spread is wide; 0: unknown */
 };
 
 struct meta_params {
@@ -38,6 +38,7 @@ struct meta_params {
 	const char *journal_dir;      /* NULL: no journal (the mem backend) */
 	uint64_t journal_segment;     /* bytes, 0: the journal's default */
 	uint32_t target;              /* id, from 0; target 0 makes the root directory when it is opened the first time */
+	uint32_t root_uid, root_gid;  /* owner of the root directory when target 0 makes it */
 	uint8_t cap_key[32];
 	uint32_t session_timeout_ms;  /* 0: the default */
 	uint32_t grace_ms;            /* 0: the default */

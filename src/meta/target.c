@@ -54,6 +54,8 @@ static void make_root(struct op *op)
 	struct inode *i = ino_new(op, &fid, S_IFDIR | 0755);
 
 	i->nlink = 2;
+	i->uid = op->mt->params.root_uid;
+	i->gid = op->mt->params.root_gid;
 }
 
 static void load_queue(struct meta_target *mt)

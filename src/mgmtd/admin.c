@@ -75,8 +75,6 @@ void mg_on_set_alias(struct mgmtd *m, struct rpc_req *req)
 		return rpc_reply_err(req, -EINVAL);
 	if (mg_alias_is_taken(m, in.entity, in.alias, what))
 		return rpc_reply_err(req, -WEFT_ECONFLICT);
-	if (!mg_map_has_room(m, WP_ALIAS_MAX))
-		return rpc_reply_err(req, -ENOSPC);
 	if (!wp_str_eq(wp_str(alias), in.alias)) {
 		mg_alias_set(alias, in.alias);
 		save_entity(m, in.entity, what);
@@ -133,7 +131,7 @@ void mg_on_pool_create(struct mgmtd *m, struct rpc_req *req)
 	p = mg_pool_by_alias(m, in.alias);
 	if (p && !is_resent(req))
 		return rpc_reply_err(req, -EEXIST);
-	if (!p && (n >= WP_POOLS_MAX || !mg_map_has_room(m, 256)))
+	if (!p && n >= WP_POOLS_MAX)
 		return rpc_reply_err(req, -ENOSPC);
 	if (!p) {
 		p = mg_pool_new(m, m->next_pool++, alias);
@@ -190,8 +188,6 @@ void mg_on_pool_assign(struct mgmtd *m, struct rpc_req *req)
 	p = mg_pool_by_alias(m, in.pool);
 	if (!t || !p)
 		return rpc_reply_err(req, -ENOENT);
-	if (!mg_map_has_room(m, WP_ALIAS_MAX))
-		return rpc_reply_err(req, -ENOSPC);
 	if (t->pool != p->id) {
 		t->pool = p->id;
 		mg_state_save_target(m, t);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* weft-mgmtd: the management daemon. */
+#include <unistd.h>
+
 #include "base/log.h"
 #include "mgmtd/mgmtd.h"
+#include "node/clustermap.h"
 #include "node/daemon.h"
 #include "node/identity.h"
 #include "node/reactors.h"
@@ -74,6 +77,8 @@ struct daemon {
 	struct osd_dev *dev;
 	struct rpc_node *node;
 	struct mgmtd *core;
+	struct mgmtd_self self;
+	char **addrs; /* of self */
 	bool stopping;
 	struct env_timer wait_ready;
 };
@@ -176,6 +181,19 @@ static void stop(void *arg)
 	mgmtd_stop(d->core, stopped, d);
 }
 
+static void show_self(struct daemon *d, const struct rpc_identity *id)
+{
+	d->addrs = daemon_addresses(d->node, &d->self.addrs_n);
+	d->self.addrs_n = MIN(d->self.addrs_n, WP_ADDRS_MAX);
+	d->self.addrs = (const char *const *)d->addrs;
+	d->self.name = daemon_options.name ? daemon_options.name : "mgmtd";
+	d->self.host = cluster_host();
+	d->self.version = WEFT_VERSION;
+	d->self.pid = (uint32_t)getpid();
+	d->self.uuid = id->uuid;
+	mgmtd_show_self(d->core, &d->self);
+}
+
 static int make(struct daemon *d, struct rpc_identity *id)
 {
 	char why[IDENTITY_WHY_MAX] = "";
@@ -201,7 +219,11 @@ static int make(struct daemon *d, struct rpc_identity *id)
 		return r;
 	rpc_node_set_counters(d->node, counter_rows, d);
 	r = rpc_service_add(d->node, mgmtd_service(d->core));
-	return r ? r : daemon_listen(d->node, LISTEN_DEFAULT);
+	if (!r)
+		r = daemon_listen(d->node, LISTEN_DEFAULT);
+	if (!r)
+		show_self(d, id);
+	return r;
 }
 
 static void unmake(struct daemon *d)
@@ -210,6 +232,7 @@ static void unmake(struct daemon *d)
 		rpc_node_free(d->node);
 	if (d->core)
 		mgmtd_free(d->core);
+	daemon_free_addresses(d->addrs);
 	if (d->dev)
 		d->dev->ops->close(d->dev);
 	folder_unlock(d->lock_fd);

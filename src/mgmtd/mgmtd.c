@@ -50,11 +50,12 @@ static void maybe_stopped(struct mgmtd *m)
 
 static void publish(struct mgmtd *m)
 {
-	struct buf old = m->map;
+	struct buf oldest = m->old_map;
 
+	m->old_map = m->map;
+	m->old_version = m->map_version;
 	m->map = m->flying.map;
-	m->flying.map = old;
-	buf_reset(&m->flying.map);
+	m->flying.map = oldest;
 	m->map_version = m->flying.version;
 	m->ready = true;
 	m->counters[MGMTD_C_MAP_BYTES] = m->map.len;
@@ -255,6 +256,12 @@ int mgmtd_open(const struct mgmtd_params *params, struct mgmtd **ret)
 	return 0;
 }
 
+void mgmtd_show_self(struct mgmtd *m, const struct mgmtd_self *self)
+{
+	m->self = self;
+	mg_change(m);
+}
+
 struct rpc_service *mgmtd_service(struct mgmtd *m) { return &m->service; }
 const struct wp_uuid *mgmtd_cluster(const struct mgmtd *m) { return &m->cluster; }
 uint32_t mgmtd_map_version(const struct mgmtd *m) { return m->map_version; }
@@ -278,6 +285,7 @@ void mgmtd_free(struct mgmtd *m)
 	batch_done(&m->next);
 	batch_done(&m->flying);
 	buf_done(&m->map);
+	buf_done(&m->old_map);
 	explicit_bzero(m->key, sizeof(m->key));
 	OBJ_FINI(m);
 	free(m);

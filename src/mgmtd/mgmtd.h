@@ -26,6 +26,15 @@ struct mgmtd_params {
 	struct capacity_rules meta, storage;
 };
 
+/* The daemon itself, for listings. */
+struct mgmtd_self {
+	const char *name, *host, *version;
+	uint32_t pid;
+	struct wp_uuid uuid;
+	const char *const *addrs;
+	unsigned addrs_n;
+};
+
 #define MGMTD_HEARTBEAT_MS 1000u
 #define MGMTD_OFFLINE_MS 10000u
 #define MGMTD_CLIENT_HEARTBEAT_MS 5000u
@@ -34,6 +43,8 @@ struct mgmtd_params {
 /* Loads the state, or begins to make it: requests get NOTREADY until it is durable. -WEFT_ECORRUPT: unreadable state;
  * -WEFT_EFOREIGN: params->cluster is another one. */
 int mgmtd_open(const struct mgmtd_params *params, struct mgmtd **ret) must_check;
+/* Shows the daemon in the map, as node 0. *self and what it points to stay valid until mgmtd_free. */
+void mgmtd_show_self(struct mgmtd *m, const struct mgmtd_self *self);
 struct rpc_service *mgmtd_service(struct mgmtd *m);
 const struct wp_uuid *mgmtd_cluster(const struct mgmtd *m);
 /* The version shown to others. */

@@ -18,6 +18,7 @@
 #define META_TARGETS_MAX (WP_FID_MDT_MAX + 1)
 #define STORAGE_TARGETS_MAX 65536u
 #define POOL_DEFAULT_ID 1u
+#define NODES_MAX (WP_NODES_MAX - 1u) /* one row of the map is ours */
 
 struct mnode {
 	uint32_t id;
@@ -27,6 +28,7 @@ struct mnode {
 	uint32_t pid;
 	char alias[WP_ALIAS_MAX + 1], version[65], host[65], domain[WP_ADDR_LEN_MAX + 1];
 	char *addrs[WP_ADDRS_MAX];
+	char transport[17], *path; /* clients: how and where they are mounted; path may be NULL */
 	unsigned addrs_n;
 	uint64_t seen_ns;      /* last sign of life */
 	struct rpc_conn *conn; /* that it came on, while it lives */
@@ -61,7 +63,7 @@ struct mpool {
 struct batch {
 	struct osd_txn txn;
 	struct list replies; /* rpc_req.node; rpc_req.priv is the reply */
-	struct buf map;      /* encoded reply of map_get */
+	struct buf map;	     /* encoded struct map */
 	uint32_t version;
 	bool dirty;
 };
@@ -69,6 +71,7 @@ struct batch {
 struct mgmtd {
 	uint32_t magic;
 	struct mgmtd_params p;
+	const struct mgmtd_self *self; /* NULL: not shown */
 	struct env *env;
 	struct rpc_service service;
 	struct wp_uuid cluster;
@@ -84,6 +87,8 @@ struct mgmtd {
 	/* as others see it: durable */
 	struct buf map;
 	uint32_t map_version;
+	struct buf old_map; /* the one before, for those who are reading it page by page */
+	uint32_t old_version;
 	bool ready; /* there is a durable map */
 	struct list watchers;
 	struct env_timer tick;
@@ -164,8 +169,6 @@ void mg_on_remove(struct mgmtd *m, struct rpc_req *req);
 /* ---- map.c ---- */
 
 void mg_map_encode(struct mgmtd *m, struct buf *b);
-/* Upper bound of the map's size when a node or target of this many bytes of text is added. */
-bool mg_map_has_room(struct mgmtd *m, size_t extra);
 /* The published map is newer: answers the watchers; with err: ends their wait. */
 void mg_map_wake(struct mgmtd *m, int err);
 

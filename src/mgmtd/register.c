@@ -39,7 +39,7 @@ static int check_new_node(struct mgmtd *m, const struct wp_register_node_req *in
 		return -EINVAL;
 	if (in->alias.len && !client && mg_alias_is_taken(m, WP_ENTITY_NODE, in->alias, NULL))
 		return -WEFT_ECONFLICT;
-	if (m->counters[MGMTD_C_NODES] >= WP_NODES_MAX || !mg_map_has_room(m, 1024 + WP_ADDRS_MAX * (WP_ADDR_LEN_MAX + 8)))
+	if (m->counters[MGMTD_C_NODES] >= NODES_MAX)
 		return -ENOSPC;
 	return 0;
 }
@@ -85,6 +85,15 @@ static bool same_addrs(const struct mnode *n, const struct wp_register_node_req 
 	return true;
 }
 
+static bool set_path(struct mnode *n, struct wp_str s)
+{
+	if (wp_str_eq(wp_str(n->path ? n->path : ""), s))
+		return false;
+	free(n->path);
+	n->path = xmalloc(s.len + 1);
+	return wp_str_copy(n->path, s.len + 1, s) == 0;
+}
+
 /* Whether the map is different afterwards. */
 static bool update_node(struct mnode *n, const struct wp_register_node_req *in)
 {
@@ -95,6 +104,10 @@ static bool update_node(struct mnode *n, const struct wp_register_node_req *in)
 	changed |= set_text(n->version, sizeof(n->version), in->version);
 	changed |= set_text(n->host, sizeof(n->host), in->host);
 	changed |= set_text(n->domain, sizeof(n->domain), in->domain);
+	if (n->role == WP_ROLE_CLIENT) {
+		changed |= set_text(n->transport, sizeof(n->transport), in->transport);
+		changed |= set_path(n, in->path);
+	}
 	if (!same_addrs(n, in)) {
 		mg_node_set_addrs(n, in->addrs, in->addrs_n);
 		changed = true;
@@ -185,7 +198,7 @@ static int check_new_target(struct mgmtd *m, const struct wp_register_target_req
 		return -WEFT_ECONFLICT;
 	if (in->pool.len && (in->service != WP_SERVICE_STORAGE || !mg_pool_by_alias(m, in->pool)))
 		return -EINVAL;
-	return mg_map_has_room(m, 512) ? 0 : -ENOSPC;
+	return 0;
 }
 
 /* A known folder. Two processes that serve copies of it at the same time would corrupt files. */

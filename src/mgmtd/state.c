@@ -145,6 +145,7 @@ static void node_free(struct mgmtd *m, struct mnode *n)
 	htab_del(&m->nodes_by_uuid, &n->by_uuid);
 	list_del(&n->link);
 	mg_node_set_addrs(n, NULL, 0);
+	free(n->path);
 	free(n);
 	m->counters[MGMTD_C_NODES]--;
 }

@@ -209,7 +209,7 @@ static void map_free(struct cluster_map *m)
 
 static int map_fill(struct cluster_map *m, const void *body, size_t len)
 {
-	struct wp_map_get_rep rep;
+	struct wp_dec d;
 	int r;
 
 	m->body = malloc(len + 1);
@@ -217,10 +217,12 @@ static int map_fill(struct cluster_map *m, const void *body, size_t len)
 	if (!m->body || !m->scratch)
 		return -ENOMEM;
 	memcpy(m->body, body, len);
-	r = wp_map_get_rep_decode(m->body, len, m->scratch, wp_scratch_bound(len), &rep);
+	wp_dec_init(&d, m->body, (uint32_t)len, m->scratch, wp_scratch_bound(len));
+	r = wp_map_dec(&d, &m->wire);
+	if (!r)
+		r = wp_dec_finish(&d);
 	if (r < 0)
 		return r;
-	m->wire = rep.map;
 	r = index_nodes(m);
 	if (!r)
 		r = index_targets(m);
@@ -234,7 +236,7 @@ int cluster_map_decode(const void *body, size_t len, struct cluster_map **ret)
 	struct cluster_map *m;
 	int r;
 
-	if (len > WP_BODY_MAX)
+	if (len > WP_MAP_MAX)
 		return -EBADMSG;
 	m = NEW(struct cluster_map);
 	OBJ_INIT(m, CLUSTER_MAP_MAGIC);
@@ -349,6 +351,40 @@ unsigned cluster_map_candidates(const struct cluster_map *m, struct wp_str pool,
 }
 
 bool cluster_map_has_pool(const struct cluster_map *m, struct wp_str pool) { return find_pool(m, pool) != NULL; }
+
+/* ---- pages -------------------------------------------------------------------------------------------------------------------- */
+
+void map_pages_request(const struct map_pages *p, uint32_t known, uint32_t wait_ms, struct wp_map_get_req *ret)
+{
+	*ret = (struct wp_map_get_req){
+		.known = known, .wait_ms = p->body.len ? 0 : wait_ms, .version = p->version, .offset = (uint32_t)p->body.len
+	};
+}
+
+int map_pages_add(struct map_pages *p, const void *body, size_t len)
+{
+	struct wp_map_get_rep rep;
+	int r = wp_map_get_rep_decode(body, len, NULL, 0, &rep);
+
+	if (r < 0)
+		return r;
+	if (!rep.offset) { /* a beginning: the first, or the version that we read is not kept any more */
+		buf_reset(&p->body);
+		p->version = rep.version;
+		p->total = rep.total;
+	}
+	if (!rep.page.len || rep.offset != p->body.len || rep.version != p->version || rep.total != p->total ||
+	    p->total > WP_MAP_MAX || rep.page.len > p->total - rep.offset)
+		return -EBADMSG;
+	buf_add(&p->body, rep.page.p, rep.page.len);
+	return p->body.len == p->total;
+}
+
+void map_pages_reset(struct map_pages *p)
+{
+	buf_done(&p->body);
+	p->version = p->total = 0;
+}
 
 /* ---- this host ---------------------------------------------------------------------------------------------------------------- */
 

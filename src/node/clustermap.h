@@ -9,13 +9,14 @@
 #define WEFT_NODE_CLUSTERMAP_H
 
 #include "base/base.h"
+#include "base/buf.h"
 #include "weft_proto.h"
 
 #define POOL_DEFAULT "default"
 
 struct cluster_map;
 
-/* Decodes the body of a map_get reply (copied). -WEFT_EBADMSG or -EBADMSG for malformed or contradictory ones, -ENOMEM. */
+/* Decodes an encoded struct map (copied). -WEFT_EBADMSG or -EBADMSG for malformed or contradictory ones, -ENOMEM. */
 int cluster_map_decode(const void *body, size_t len, struct cluster_map **ret) must_check;
 /* NULL gives NULL. */
 struct cluster_map *cluster_map_ref(struct cluster_map *m);
@@ -48,6 +49,19 @@ unsigned cluster_map_targets(const struct cluster_map *m, uint16_t service, cons
  */
 unsigned cluster_map_candidates(const struct cluster_map *m, struct wp_str pool, uint8_t capacity, const uint32_t **ids);
 bool cluster_map_has_pool(const struct cluster_map *m, struct wp_str pool);
+
+/* A map on its way, page by page. Zeroed is empty. */
+struct map_pages {
+	struct buf body;
+	uint32_t version, total;
+};
+
+/* What to ask for next; known and wait_ms are for the first page. */
+void map_pages_request(const struct map_pages *p, uint32_t known, uint32_t wait_ms, struct wp_map_get_req *ret);
+/* Takes the body of a map_get reply. 1: p->body is whole; 0: ask on; -EBADMSG: malformed, reset it. */
+int map_pages_add(struct map_pages *p, const void *body, size_t len) must_check;
+/* Frees what there is; p is empty. */
+void map_pages_reset(struct map_pages *p);
 
 /* This machine's host name, by which unix: addresses are known to be reachable: an address that is not after all costs a failed
  * connection attempt. "" if the system does not tell. */

@@ -204,6 +204,7 @@ static void block_signals(void)
 bool daemon_start(const struct conf_program *p, int argc, char **argv, uint16_t role, struct rpc_identity *id, int *exit_status)
 {
 	self.program = p->name;
+	env_linux_raise_limits();
 	if (!conf_start(p, argc, argv, &self.conf, exit_status))
 		return false;
 	*exit_status = 1;

@@ -15,6 +15,8 @@
 #define FIRST_COMPLAINT_NS (3 * NSEC_PER_SEC) /* a whole cluster that starts at once should not complain */
 #define COMPLAINT_NS (10 * NSEC_PER_SEC)
 #define WATCH_MS 60000u
+#define SPACE_NS (5 * NSEC_PER_SEC) /* how often placement looks at the free space */
+#define SPACE_TIMEOUT_NS (10 * NSEC_PER_SEC)
 #define LEAVE_NS NSEC_PER_SEC
 
 enum state { IDLE, NODE, TARGETS, UP, STOPPING, STOPPED };
@@ -31,10 +33,13 @@ struct mgmtc {
 	struct list *next; /* target to register next */
 	struct mgmtc_registration reg;
 	struct cluster_map *map;
-	struct rpc_call reg_call, beat_call, map_call;
-	bool reg_busy, beat_busy, map_busy;
+	struct map_pages pages; /* the next map, as far as it is here */
+	struct space_table *space;
+	struct buf space_rows; /* struct wp_target_space: the next table */
+	struct rpc_call reg_call, beat_call, map_call, space_call;
+	bool reg_busy, beat_busy, map_busy, space_busy;
 	bool serving, told_online, beat_serving;
-	struct env_timer retry, beat, watch_retry, complain;
+	struct env_timer retry, beat, watch_retry, complain, space_timer;
 	env_fn *stop_fn;
 	void *stop_arg;
 	struct env_task stop_task;
@@ -43,6 +48,7 @@ struct mgmtc {
 static void register_next(void *arg);
 static void watch(void *arg);
 static void send_beat(void *arg);
+static void ask_space(void *arg);
 
 /* ---- messages ------------------------------------------------------------------------------------------------------------------ */
 
@@ -96,7 +102,7 @@ static bool is_refusal(int err)
 
 static void finish_stop(struct mgmtc *m)
 {
-	if (m->state != STOPPING || m->reg_busy || m->beat_busy || m->map_busy)
+	if (m->state != STOPPING || m->reg_busy || m->beat_busy || m->map_busy || m->space_busy)
 		return;
 	m->state = STOPPED;
 	if (!m->stop_fn)
@@ -299,9 +305,14 @@ static void send_beat(void *arg)
 
 static void take_map(struct mgmtc *m, struct rpc_call *call)
 {
-	struct cluster_map *map;
-	int r = cluster_map_decode(call->reply, call->reply_len, &map);
+	struct cluster_map *map = NULL;
+	int r = map_pages_add(&m->pages, call->reply, call->reply_len);
 
+	if (!r)
+		return watch(m); /* the next page */
+	if (r > 0)
+		r = cluster_map_decode(m->pages.body.p, m->pages.body.len, &map);
+	map_pages_reset(&m->pages);
 	if (r < 0) {
 		log_err("node", "the management daemon sent a malformed cluster map: %s", strerror(-wp_err_to_errno(r)));
 		return env_timer_in(m->env, &m->watch_retry, REFUSED_RETRY_NS);
@@ -329,22 +340,88 @@ static void map_done(struct rpc_call *call)
 		return finish_stop(m);
 	if (!call->err)
 		return take_map(m, call);
+	map_pages_reset(&m->pages);
 	env_timer_in(m->env, &m->watch_retry, is_refusal(call->err) ? REFUSED_RETRY_NS : RETRY_NS);
 }
 
 static void watch(void *arg)
 {
 	struct mgmtc *m = arg;
-	struct wp_map_get_req req = { .known = m->map ? cluster_map_version(m->map) : 0, .wait_ms = m->map ? WATCH_MS : 0 };
+	struct wp_map_get_req req;
 
 	OBJ_CHECK(m, MGMTC_MAGIC);
 	if (m->map_busy || m->state >= STOPPING)
 		return;
+	map_pages_request(&m->pages, m->map ? cluster_map_version(m->map) : 0, m->map ? WATCH_MS : 0, &req);
 	m->map_busy = true;
 	rpc_call_init(&m->map_call, WP_OP_MAP_GET, map_done, m);
 	m->map_call.deadline_ns = env_mono_ns(m->env) + (req.wait_ms + 10000) * NSEC_PER_MSEC;
 	wp_map_get_req_enc(rpc_call_enc(&m->map_call, 32), &req);
 	rpc_call(m->peer, &m->map_call);
+}
+
+/* ---- space -------------------------------------------------------------------------------------------------------------------- */
+
+static void space_whole(struct mgmtc *m)
+{
+	struct space_table *s =
+		space_table_new((const void *)m->space_rows.p, m->space_rows.len / sizeof(struct wp_target_space));
+
+	if (!space_table_differs(m->space, s)) {
+		space_table_unref(s);
+		return;
+	}
+	space_table_unref(m->space);
+	m->space = s;
+	m->p.ops->space(m->p.arg, s);
+}
+
+static void send_space(struct mgmtc *m, uint32_t from);
+
+static void space_done(struct rpc_call *call)
+{
+	struct mgmtc *m = call->arg;
+	size_t scratch_len = call->err ? 0 : wp_scratch_bound(call->reply_len);
+	cleanup_free void *scratch = xmalloc(scratch_len + 1);
+	struct wp_space_get_rep rep;
+	int err = call->err;
+
+	OBJ_CHECK(m, MGMTC_MAGIC);
+	m->space_busy = false;
+	if (m->state >= STOPPING)
+		return finish_stop(m);
+	if (!err)
+		err = wp_space_get_rep_decode(call->reply, call->reply_len, scratch, scratch_len, &rep);
+	if (!err) {
+		buf_add(&m->space_rows, rep.targets, rep.targets_n * sizeof(rep.targets[0]));
+		/* Only forwards, whatever the other side says. */
+		if (rep.next != WP_TARGET_NONE && rep.targets_n && rep.next > rep.targets[rep.targets_n - 1].id)
+			return send_space(m, rep.next);
+		space_whole(m);
+	}
+	env_timer_in(m->env, &m->space_timer, SPACE_NS);
+}
+
+static void send_space(struct mgmtc *m, uint32_t from)
+{
+	struct wp_space_get_req req = { .service = WP_SERVICE_STORAGE, .from = from };
+
+	m->space_busy = true;
+	rpc_call_init(&m->space_call, WP_OP_SPACE_GET, space_done, m);
+	m->space_call.deadline_ns = env_mono_ns(m->env) + SPACE_TIMEOUT_NS;
+	wp_space_get_req_enc(rpc_call_enc(&m->space_call, 32), &req);
+	rpc_call(m->peer, &m->space_call);
+}
+
+static void ask_space(void *arg)
+{
+	struct mgmtc *m = arg;
+
+	OBJ_CHECK(m, MGMTC_MAGIC);
+	if (m->space_busy || m->state >= STOPPING)
+		return;
+	buf_reset(&m->space_rows);
+	send_space(m, 0);
 }
 
 /* ---- life --------------------------------------------------------------------------------------------------------------------- */
@@ -412,6 +489,7 @@ int mgmtc_new(const struct mgmtc_params *p, struct mgmtc **ret)
 	m->beat = (struct env_timer){ .fn = send_beat, .arg = m };
 	m->watch_retry = (struct env_timer){ .fn = watch, .arg = m };
 	m->complain = (struct env_timer){ .fn = complain, .arg = m };
+	m->space_timer = (struct env_timer){ .fn = ask_space, .arg = m };
 	peer.arg = m;
 	r = rpc_peer_new(p->node, &peer, &m->peer);
 	if (r < 0) {
@@ -435,6 +513,8 @@ void mgmtc_start(struct mgmtc *m)
 	env_timer_in(m->env, &m->complain, FIRST_COMPLAINT_NS);
 	register_node(m);
 	watch(m);
+	if (m->p.ops->space)
+		ask_space(m);
 }
 
 void mgmtc_serving(struct mgmtc *m)
@@ -469,6 +549,7 @@ static void cancel_timers(struct mgmtc *m)
 	env_timer_cancel(m->env, &m->beat);
 	env_timer_cancel(m->env, &m->watch_retry);
 	env_timer_cancel(m->env, &m->complain);
+	env_timer_cancel(m->env, &m->space_timer);
 }
 
 void mgmtc_stop(struct mgmtc *m, env_fn *fn, void *arg)
@@ -482,6 +563,8 @@ void mgmtc_stop(struct mgmtc *m, env_fn *fn, void *arg)
 	cancel_timers(m);
 	if (m->map_busy)
 		rpc_call_cancel(&m->map_call);
+	if (m->space_busy)
+		rpc_call_cancel(&m->space_call);
 	if (m->beat_busy)
 		rpc_call_cancel(&m->beat_call);
 	if (m->reg_busy)
@@ -503,6 +586,9 @@ void mgmtc_free(struct mgmtc *m)
 	if (m->peer)
 		rpc_peer_free(m->peer);
 	cluster_map_unref(m->map);
+	map_pages_reset(&m->pages);
+	space_table_unref(m->space);
+	buf_done(&m->space_rows);
 	free_list(m->mgmtd);
 	free_list(m->addrs);
 	free(m->alias);

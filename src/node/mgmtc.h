@@ -11,6 +11,7 @@
 #include "base/base.h"
 #include "env/env.h"
 #include "node/clustermap.h"
+#include "node/space.h"
 #include "rpc/rpc.h"
 
 struct mgmtc;
@@ -45,6 +46,8 @@ struct mgmtc_ops {
 	void (*map)(void *arg, struct cluster_map *map);
 	/* Registration was refused; why says what to do. It is tried again unless the owner stops. May be NULL. */
 	void (*refused)(void *arg, int err, const char *why);
+	/* Free bytes of every storage target, when they are known and when they have changed. Borrowed, as the map. NULL: not asked for. */
+	void (*space)(void *arg, struct space_table *space);
 	/* The first heartbeat after mgmtc_serving was answered: the map shows the targets online. May be NULL. */
 	void (*online)(void *arg);
 };

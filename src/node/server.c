@@ -65,6 +65,27 @@ static void take_map(void *arg)
 	cluster_map_unref(old);
 }
 
+struct table_message {
+	struct server_reactor *r;
+	struct space_table *table; /* one reference */
+};
+
+static void take_table(void *arg)
+{
+	struct table_message m = *(struct table_message *)arg;
+	struct server_target_state *t;
+	struct space_table *old = m.r->table;
+
+	free(arg);
+	m.r->table = m.table;
+	each_target(t, m.r->server, m.r)
+	{
+		t->pub.space = m.table;
+		t->pub.space_version++;
+	}
+	space_table_unref(old);
+}
+
 struct space_message {
 	struct server_target_state *t;
 	struct wp_target_space space;
@@ -270,6 +291,22 @@ static void on_map(void *arg, struct cluster_map *map)
 		maybe_open(s);
 }
 
+static void on_space(void *arg, struct space_table *table)
+{
+	struct server *s = arg;
+
+	for (unsigned i = 0; i < reactors_n(s->reactors); i++) {
+		struct table_message *m = NEW(struct table_message);
+
+		m->r = &s->r[i];
+		m->table = space_table_ref(table);
+		if (i)
+			reactors_tell(s->r[i].env, take_table, m);
+		else
+			take_table(m);
+	}
+}
+
 /*
  * At the start there is somebody to read the message and nothing to lose; later a wrong setting of the management daemon must not
  * take the servers down. The process that was this node may have died unnoticed: conflicts are tried for some time.
@@ -285,6 +322,9 @@ static void on_refused(void *arg, int err, const char *why)
 }
 
 static const struct mgmtc_ops mgmtc_ops = { .registered = on_registered, .map = on_map, .refused = on_refused, .online = on_online };
+static const struct mgmtc_ops mgmtc_space_ops = {
+	.registered = on_registered, .map = on_map, .space = on_space, .refused = on_refused, .online = on_online
+};
 
 /* ---- making everything ------------------------------------------------------------------------------------------------------------ */
 
@@ -377,9 +417,18 @@ static void describe(struct server_target_state *t)
 static int make_mgmtc(struct server *s)
 {
 	struct mgmtc_params p = {
-		.node = s->r[0].node, .mgmtd = (const char *const *)daemon_common.mgmtd.v, .mgmtd_n = daemon_common.mgmtd.n,
-		.uuid = s->node_uuid, .role = s->program->role, .pid = (uint32_t)getpid(), .alias = daemon_options.name,
-		.version = WEFT_VERSION, .host = cluster_host(), .domain = daemon_options.domain, .ops = &mgmtc_ops, .arg = s,
+		.node = s->r[0].node,
+		.mgmtd = (const char *const *)daemon_common.mgmtd.v,
+		.mgmtd_n = daemon_common.mgmtd.n,
+		.uuid = s->node_uuid,
+		.role = s->program->role,
+		.pid = (uint32_t)getpid(),
+		.alias = daemon_options.name,
+		.version = WEFT_VERSION,
+		.host = cluster_host(),
+		.domain = daemon_options.domain,
+		.ops = s->program->wants_space ? &mgmtc_space_ops : &mgmtc_ops,
+		.arg = s,
 	};
 	char **addrs = daemon_addresses(s->r[0].node, &p.addrs_n);
 	int r;
@@ -436,7 +485,7 @@ static void unmake(struct server *s)
 	for (unsigned i = 0; i < s->targets_n; i++)
 		server_target_release(&s->targets[i]);
 	for (unsigned i = 0; i < n; i++)
-		cluster_map_unref(s->r[i].map);
+		cluster_map_unref(s->r[i].map), space_table_unref(s->r[i].table);
 	reactors_free(s->reactors);
 	free(s->targets);
 }

@@ -15,6 +15,7 @@
 #include "env/env.h"
 #include "node/clustermap.h"
 #include "node/peers.h"
+#include "node/space.h"
 #include "osd/osd.h"
 #include "rpc/rpc.h"
 
@@ -34,6 +35,8 @@ struct server_target {
 	uint8_t cap_key[32];
 	bool auth_none;
 	struct cluster_map *map; /* newest on this reactor, never NULL; replaced before ops->map */
+	struct space_table *space; /* likewise, of all storage targets; NULL until known, and if wants_space is not set */
+	uint32_t space_version;	   /* grows when space is replaced */
 	void *priv;              /* the program's */
 	struct server_target_state *state; /* private */
 };
@@ -60,6 +63,7 @@ struct server_program {
 	struct conf_program conf;  /* name, section, synopsis, about; tables: the program's own, the server adds its tables */
 	uint16_t role, service;
 	const char *listen_default;
+	bool wants_space;
 	const struct server_ops *ops;
 };
 

@@ -40,6 +40,7 @@ struct server_reactor {
 	struct rpc_node *node;
 	struct peers *peers;
 	struct cluster_map *map;
+	struct space_table *table;
 	struct env_timer space; /* tells reactor 0 the targets' space, as often as heartbeats go out */
 	uint64_t space_ns;
 };

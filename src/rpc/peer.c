@@ -321,7 +321,10 @@ static int start_conn(struct rpc_peer *p, const char *addr)
 
 	conn->peer = p;
 	conn->state = CONN_CONNECTING;
-	conn->name = xasprintf("%s target %u at %s", wp_service_name(p->p.service), p->p.target, addr);
+	if (p->p.target == WP_TARGET_NONE)
+		conn->name = xasprintf("%s at %s", wp_service_name(p->p.service), addr);
+	else
+		conn->name = xasprintf("%s target %u at %s", wp_service_name(p->p.service), p->p.target, addr);
 	err = net_conn_connect(&conn->nc, addr);
 	if (err) {
 		net_conn_put(&conn->nc);

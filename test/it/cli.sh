@@ -65,6 +65,10 @@ weft2 target list | grep -q ONLINE -i
 is "$(weft df --json | jq '[.[] | select(.kind == "storage")] | length')" 3 "df rows"
 weft df | grep -q storage
 weft config | grep -q mgmtd
+weft2 node list --json | jq -e '.[] | select(.role == "mgmtd") | .id == 0 and .pid > 0 and (.addresses | length) > 0' >/dev/null
+weft status --json | jq -e '[.daemons[] | select(.role == "mount")] | length == 1 and (.[0].transport | test("classic|io_uring"))' >/dev/null
+weft status | grep -E '^mount .* (classic|io_uring) ' >/dev/null
+refused 'Say one of' "$WEFT" target
 id=$(weft2 node list --json | jq -r '.[] | select(.role == "storage") | .id' | head -1)
 weft2 node show "$id" --json | jq -e .pid >/dev/null
 weft2 node show "$id" | grep -q uuid
@@ -86,7 +90,9 @@ refused 'exist|name|alias' "$WEFT" pool create gold --dir "$D"
 weft2 pool assign gold storage:2 storage:3
 weft2 pool list --json | jq -e '.[] | select(.name == "gold") | .targets == 2' >/dev/null
 weft2 pool alias gold silver
-refused 'empty|target|use|busy' "$WEFT" pool delete silver --dir "$D"
+refused 'silver.* still has the targets fast-disk storage3: .*weft pool assign default' "$WEFT" pool delete silver --dir "$D"
+refused 'always exists' "$WEFT" pool delete default --dir "$D"
+refused 'cannot be a name' "$WEFT" pool create 'a b' --dir "$D"
 refused 'no pool|pool' "$WEFT" pool delete nonsense --dir "$D"
 other=$(weft2 pool list --json | jq -r '.[] | select(.name != "silver") | .name' | head -1)
 weft2 pool assign "$other" storage:2 storage:3
@@ -104,7 +110,10 @@ for i in $(seq 12); do
 done
 weft2 target resume storage:1
 weft2 target show storage:1 --json | jq -e '.state == "online"' >/dev/null
-refused 'online|offline|force|use|busy' "$WEFT" target remove storage:1 --dir "$D"
+refused 'storage1 is in use: node machine-one .*serves it.*drain' "$WEFT" target remove storage:1 --dir "$D"
+refused 'root directory' "$WEFT" target remove meta:0 --dir "$D"
+refused 'still has targets: storage1' "$WEFT" node remove machine-one --dir "$D"
+refused 'management daemon itself' "$WEFT" node remove mgmtd --dir "$D"
 
 step "registration"
 "$WEFT" registration lock --dir "$D"
@@ -122,6 +131,9 @@ weft sync "$M"
 refused 'not on a Weft' "$WEFT" stat /etc/passwd
 refused 'No such file' "$WEFT" stat "$M/none"
 refused 'not on a Weft|No such' "$WEFT" sync /tmp
+refused 'no pool .nope.' "$WEFT" setstripe -p nope "$M/d"
+refused 'multiple of 64K' "$WEFT" setstripe -S 1000 "$M/d"
+refused 'already' "$WEFT" mount --dir "$D" "$M"
 
 step "down with open files"
 exec 9>"$M/open"
@@ -151,6 +163,22 @@ weft status >"$T/out" || rc=$?
 is $rc 1 "exit status of weft status"
 grep -q 'storage2 is down' "$T/out"
 it_again
+eventually 20 "$WEFT" status --dir "$D"
+
+step "a mount says whom it waits for"
+mkdir -p "$T/m3"
+kill_daemon meta0
+refused 'cannot reach target meta0 of node meta0 on host .*start weft-meta' "$WEFT" mount --dir "$D" -o op-timeout=2s "$T/m3"
+kill_daemon mgmtd
+refused 'cannot reach the management daemon at .*is weft-mgmtd running' "$WEFT" mount --dir "$D" -o op-timeout=2s "$T/m3"
+refused 'is weft-mgmtd running' "$WEFT" node list --dir "$D"
+"$WEFT" mount --dir "$D" "$T/m3" 2>/dev/null &
+sleep 0.5
+kill $!
+wait $! || true
+it_again
+sleep 0.5
+! mountpoint -q "$T/m3"
 eventually 20 "$WEFT" status --dir "$D"
 
 step "down with force, a program inside"

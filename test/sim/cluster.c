@@ -236,12 +236,12 @@ static void server_start(struct server *s)
 /* Its memory; the process is dead. */
 static void server_bury(struct server *s)
 {
-	if (s->meta) {
+	if (s->meta)
 		rpc_service_remove(s->node, meta_target_service(s->meta));
+	peers_free(s->peers); /* ends the core's calls, whose memory is the core's */
+	if (s->meta)
 		meta_target_free(s->meta);
-	}
 	mgmtc_free(s->mgmtc);
-	peers_free(s->peers);
 	rpc_node_free(s->node);
 	if (s->storage)
 		storage_target_free(s->storage);

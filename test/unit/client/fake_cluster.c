@@ -714,8 +714,10 @@ static void send_map(struct fc *fc, struct rpc_req *req)
 	struct wp_node_info node = { .id = 1, .role = WP_ROLE_META, .state = WP_TARGET_STATE_ONLINE, .alias = wp_str("one"),
 				     .addrs = &addr, .addrs_n = 1, .host = wp_str(cluster_host()) };
 	struct wp_target_info t[1 + FC_OSTS];
-	struct wp_map_get_rep rep = { 0 };
-	struct wp_enc e = rpc_reply_enc(req, 8192);
+	struct wp_map_get_rep rep = { .version = 1 };
+	struct wp_enc e = rpc_reply_enc(req, 8192), whole;
+	struct wp_map map;
+	uint8_t body[8192];
 	char alias[1 + FC_OSTS][16];
 	uint32_t i;
 
@@ -728,7 +730,13 @@ static void send_map(struct fc *fc, struct rpc_req *req)
 						.alias = wp_str(alias[i]) };
 		t[i].uuid.b[0] = (uint8_t)(i + 1);
 	}
-	rep.map = (struct wp_map){ .version = 1, .cluster = CLUSTER, .nodes = &node, .nodes_n = 1, .targets = t, .targets_n = 1 + FC_OSTS };
+	map = (struct wp_map){
+		.version = 1, .cluster = CLUSTER, .nodes = &node, .nodes_n = 1, .targets = t, .targets_n = 1 + FC_OSTS
+	};
+	wp_enc_init(&whole, body, sizeof(body));
+	wp_map_enc(&whole, &map);
+	rep.total = whole.len;
+	rep.page = wp_bytes(body, whole.len);
 	wp_map_get_rep_enc(&e, &rep);
 	rpc_reply(req, &(struct rpc_reply){ .err = e.err, .body = e.p, .body_len = e.len });
 }

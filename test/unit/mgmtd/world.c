@@ -163,11 +163,20 @@ int call_leave(struct caller *c, uint32_t node)
 
 struct cluster_map *call_map(struct caller *c, uint32_t known, uint32_t wait_ms)
 {
-	struct wp_map_get_req in = { .known = known, .wait_ms = wait_ms };
+	struct map_pages pages = { 0 };
 	struct cluster_map *map = NULL;
+	struct wp_map_get_req in;
+	int r;
 
-	if (CALL(c, WP_OP_MAP_GET, wp_map_get_req_enc, &in) == 0 && cluster_map_decode(c->reply, c->reply_len, &map) < 0)
-		return NULL;
+	do {
+		map_pages_request(&pages, known, wait_ms, &in);
+		r = CALL(c, WP_OP_MAP_GET, wp_map_get_req_enc, &in);
+		if (!r)
+			r = map_pages_add(&pages, c->reply, c->reply_len);
+	} while (!r);
+	if (r > 0 && cluster_map_decode(pages.body.p, pages.body.len, &map) < 0)
+		map = NULL;
+	map_pages_reset(&pages);
 	return map;
 }
 

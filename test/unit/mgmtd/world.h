@@ -25,7 +25,7 @@ struct caller {
 	struct env *env;
 	struct rpc_node *node;
 	struct rpc_peer *peer;
-	uint8_t reply[1 << 16];
+	uint8_t reply[1 << 19];
 	uint32_t reply_len;
 	uint64_t scratch[1 << 16];
 };

@@ -11,7 +11,7 @@ static struct wp_addr addrs[] = {
 static struct wp_node_info nodes[3];
 static struct wp_target_info targets[8];
 static struct wp_pool_info pools[2];
-static struct wp_map_get_rep rep;
+static struct wp_map map;
 
 static void target(unsigned i, uint16_t service, uint32_t id, uint8_t state, uint8_t capacity, const char *pool)
 {
@@ -34,8 +34,9 @@ static void fill(void)
 	target(7, WP_SERVICE_STORAGE, 3, WP_TARGET_STATE_ONLINE, WP_CAPACITY_NORMAL, "default");
 	pools[0] = (struct wp_pool_info){ .id = 1, .alias = wp_str("default") };
 	pools[1] = (struct wp_pool_info){ .id = 2, .alias = wp_str("ssd") };
-	rep.map = (struct wp_map){ .version = 42, .nodes = nodes, .nodes_n = 3, .targets = targets, .targets_n = 8, .pools = pools,
-				   .pools_n = 2 };
+	map = (struct wp_map){
+		.version = 42, .nodes = nodes, .nodes_n = 3, .targets = targets, .targets_n = 8, .pools = pools, .pools_n = 2
+	};
 }
 
 static int decode(struct cluster_map **ret)
@@ -44,7 +45,7 @@ static int decode(struct cluster_map **ret)
 	struct wp_enc e;
 
 	wp_enc_init(&e, buf, sizeof(buf));
-	wp_map_get_rep_enc(&e, &rep);
+	wp_map_enc(&e, &map);
 	return e.err ? e.err : cluster_map_decode(buf, e.len, ret);
 }
 
@@ -118,11 +119,11 @@ static void test_hostile(void)
 	refused("an address with a NUL");
 	addrs[0].text = wp_str("tcp:10.0.0.1:7482");
 	wp_enc_init(&e, buf, sizeof(buf));
-	wp_map_get_rep_enc(&e, &rep);
+	wp_map_enc(&e, &map);
 	for (uint32_t len = 0; len < e.len; len++)
 		bad += len != e.len - OPTIONAL_PART && cluster_map_decode(buf, len, &m) == 0;
 	is_int(bad, 0, "every shorter input is refused");
-	rep = (struct wp_map_get_rep){ .map.version = 1 };
+	map = (struct wp_map){ .version = 1 };
 	ok(decode(&m) == 0 && !cluster_map_has_pool(m, wp_str("")), "an empty map is fine");
 	cluster_map_unref(m);
 }
