@@ -92,7 +92,7 @@ static void tell_space(void *arg)
 		m = NEW(struct space_message);
 		m->t = t;
 		server_target_space(t, &m->space);
-		reactors_tell(s->r[0].env, take_space, m);
+		io_tell(s->r[0].env, take_space, m);
 	}
 	env_timer_in(r->env, &r->space, r->space_ns);
 }
@@ -137,7 +137,7 @@ static unsigned counter_rows(void *arg, struct wp_counter *rows, unsigned max)
 static void maybe_end(struct server *s)
 {
 	if (s->stopping && s->mgmtc_stopped && s->closed_n == s->targets_n)
-		reactors_stop(s->reactors);
+		io_reactors_stop(s->reactors);
 }
 
 static void mgmtc_is_stopped(void *arg)
@@ -158,8 +158,8 @@ static void stop(void *arg)
 	for (unsigned i = 0; i < s->targets_n; i++)
 		s->targets[i].in_service = false;
 	mgmtc_stop(s->mgmtc, mgmtc_is_stopped, s);
-	for (unsigned i = 0; i < reactors_n(s->reactors); i++)
-		reactors_tell(s->r[i].env, stop_targets, &s->r[i]);
+	for (unsigned i = 0; i < io_reactors_count(s->reactors); i++)
+		io_tell(s->r[i].env, stop_targets, &s->r[i]);
 }
 
 static void fail(struct server *s)
@@ -224,8 +224,8 @@ static void maybe_open(struct server *s)
 {
 	if (!s->registered || !mgmtc_map(s->mgmtc) || s->stopping)
 		return;
-	for (unsigned i = 0; i < reactors_n(s->reactors); i++)
-		reactors_tell(s->r[i].env, open_targets, &s->r[i]);
+	for (unsigned i = 0; i < io_reactors_count(s->reactors); i++)
+		io_tell(s->r[i].env, open_targets, &s->r[i]);
 }
 
 static void on_registered(void *arg, const struct mgmtc_registration *reg)
@@ -256,13 +256,13 @@ static void on_map(void *arg, struct cluster_map *map)
 	struct server *s = arg;
 	bool first = !s->r[0].map;
 
-	for (unsigned i = 0; i < reactors_n(s->reactors); i++) {
+	for (unsigned i = 0; i < io_reactors_count(s->reactors); i++) {
 		struct map_message *m = NEW(struct map_message);
 
 		m->r = &s->r[i];
 		m->map = cluster_map_ref(map);
 		if (i)
-			reactors_tell(s->r[i].env, take_map, m);
+			io_tell(s->r[i].env, take_map, m);
 		else
 			take_map(m);
 	}
@@ -314,11 +314,11 @@ static int make_nodes(struct server *s, const struct rpc_identity *id)
 {
 	int r;
 
-	for (unsigned i = 0; i < reactors_n(s->reactors); i++) {
+	for (unsigned i = 0; i < io_reactors_count(s->reactors); i++) {
 		struct server_reactor *x = &s->r[i];
 
 		x->server = s;
-		x->env = reactors_env(s->reactors, i);
+		x->env = io_reactors_get(s->reactors, i)->env;
 		x->space = (struct env_timer){ .fn = tell_space, .arg = x };
 		r = rpc_node_new(x->env, id, &x->node);
 		if (r < 0)
@@ -342,7 +342,7 @@ static int prepare_targets(struct server *s)
 		struct server_target_state *t = &s->targets[i];
 		int r;
 
-		t->reactor = i % reactors_n(s->reactors);
+		t->reactor = i % io_reactors_count(s->reactors);
 		r = server_target_prepare(s, t, server_options.targets.v[i]);
 		if (!r)
 			r = server_target_open_device(s, t);
@@ -407,8 +407,10 @@ static int make(struct server *s, struct rpc_identity *id)
 	s->targets = xcalloc(s->targets_n, sizeof(s->targets[0]));
 	for (unsigned i = 0; i < s->targets_n; i++)
 		s->targets[i].lock_fd = -1;
-	r = reactors_new(reactors_wanted(s), &s->reactors);
-	if (!r)
+	r = io_reactors_new(reactors_wanted(s), "weft-io", &s->reactors);
+	if (r < 0)
+		log_err("node", "cannot start: %s", env_linux_strerror(r));
+	else
 		r = prepare_targets(s);
 	if (!r)
 		r = daemon_write_pid_file();
@@ -425,7 +427,7 @@ static int make(struct server *s, struct rpc_identity *id)
 
 static void unmake(struct server *s)
 {
-	unsigned n = s->reactors ? reactors_n(s->reactors) : 0;
+	unsigned n = s->reactors ? io_reactors_count(s->reactors) : 0;
 
 	mgmtc_free(s->mgmtc);
 	for (unsigned i = 0; i < n; i++)
@@ -437,7 +439,7 @@ static void unmake(struct server *s)
 		server_target_release(&s->targets[i]);
 	for (unsigned i = 0; i < n; i++)
 		cluster_map_unref(s->r[i].map);
-	reactors_free(s->reactors);
+	io_reactors_free(s->reactors);
 	free(s->targets);
 }
 
@@ -454,7 +456,7 @@ int server_main(const struct server_program *p, int argc, char **argv)
 	struct server s = { .program = p, .opts = &server_options };
 	struct rpc_identity id;
 	unsigned n = 0;
-	int status;
+	int status, r;
 
 	while (conf.tables[n])
 		n++;
@@ -470,8 +472,11 @@ int server_main(const struct server_program *p, int argc, char **argv)
 	} else {
 		daemon_watch_signals(s.r[0].env, stop, &s);
 		mgmtc_start(s.mgmtc);
-		if (reactors_run(s.reactors) < 0)
+		r = io_reactors_run(s.reactors);
+		if (r < 0) {
+			log_err("node", "cannot start a thread: %s", strerror(-r));
 			s.exit_status = 1;
+		}
 	}
 	unmake(&s);
 	explicit_bzero(&id, sizeof(id));
