@@ -189,29 +189,20 @@ static void check_full(void)
 	world_close(&w, true);
 }
 
-static void run(const char *stack)
+static void check_all(struct world *w)
 {
-	struct world w;
-	bool keeps;
+	bool keeps = world_keeps(w);
 
-	printf("# %s\n", stack);
-	world_open(&w, stack, 0);
-	keeps = world_keeps(&w);
-	check_basics(&w);
-	check_checksums(&w);
+	check_basics(w);
+	check_checksums(w);
 	if (keeps)
-		check_bit_rot(&w);
-	check_random(&w, keeps);
-	(void)!world_sync(&w);
-	world_close(&w, true);
+		check_bit_rot(w);
+	check_random(w, keeps);
 }
 
 int main(void)
 {
-	run("mem");
-	run("disk");
-	run("fault-mem");
-	run("fault-disk");
+	world_each(check_all);
 	check_full();
 	return done_testing();
 }
