@@ -51,17 +51,16 @@ static void connecting_failed(void *arg)
 static void connecting_done(struct connecting *g)
 {
 	struct env_conn *c = g->c;
-	struct conn_guard guard = { .up = c->guard };
+	struct conn_guard guard;
 
 	c->connecting = NULL;
 	free(g);
-	c->guard = &guard;
+	guard_hold(&c->guard, &guard);
 	c->started = true;
 	conn_up(c);
 	if (c->h.connected)
 		c->h.connected(c->arg, 0);
-	if (!guard.gone)
-		c->guard = guard.up;
+	(void)guard_release(&c->guard, &guard);
 }
 
 static void connecting_try(struct connecting *g);

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <sys/socket.h>
 
+#include "env/conn_guard.h"
 #include "env/env_linux.h"
 #include "env/timers.h"
 
@@ -97,11 +98,6 @@ int addr_resolve(const char *text, bool passive, struct sock_addr *ret, int max)
 void addr_format(const struct sock_addr *a, char *text, size_t size);
 
 /* ---- linux_streams.c, linux_connect.c ------------------------------------------------------------------------------------ */
-
-struct conn_guard {
-	struct conn_guard *up;
-	bool gone;
-};
 
 struct connecting;
 

@@ -31,28 +31,6 @@
 #define KEEPALIVE_INTERVAL_SEC 5
 #define KEEPALIVE_COUNT 4
 
-static void hold(struct env_conn *c, struct conn_guard *g)
-{
-	*g = (struct conn_guard){ .up = c->guard };
-	c->guard = g;
-}
-
-/* Returns false when the connection is gone. */
-static bool release(struct env_conn *c, struct conn_guard *g)
-{
-	if (g->gone)
-		return false;
-	c->guard = g->up;
-	return true;
-}
-
-static void mark_gone(struct env_conn *c)
-{
-	for (struct conn_guard *g = c->guard; g; g = g->up)
-		g->gone = true;
-	c->guard = NULL;
-}
-
 struct env_conn *linux_conn_new(struct env_linux *el, int fd, char *peer)
 {
 	struct env_conn *c = NEW(struct env_conn);
@@ -106,7 +84,7 @@ static void conn_unlink(struct env_conn *c)
 
 static void conn_free(struct env_conn *c)
 {
-	mark_gone(c);
+	guard_mark_gone(&c->guard);
 	if (c->connecting)
 		connecting_abandon(c->connecting);
 	if (c->el)
@@ -128,7 +106,7 @@ void conn_fail(struct env_conn *c, int err)
 	struct conn_guard g;
 	struct env_send *s;
 
-	hold(c, &g);
+	guard_hold(&c->guard, &g);
 	c->readable = false;
 	while ((s = list_pop(&c->sends, struct env_send, node))) {
 		c->queued -= s->bytes;
@@ -183,11 +161,11 @@ void conn_input(struct env_conn *c)
 	struct conn_guard g;
 	size_t total = 0;
 
-	hold(c, &g);
+	guard_hold(&c->guard, &g);
 	for (int i = 0; i < RECV_ROUNDS && total < RECV_BYTES && c->readable && !c->paused; i++)
 		if (!recv_once(c, &g, &total))
 			break;
-	if (release(c, &g) && c->readable && !c->paused)
+	if (guard_release(&c->guard, &g) && c->readable && !c->paused)
 		set_ready(c);
 }
 
@@ -281,7 +259,7 @@ void conn_flush(struct env_conn *c)
 
 	if (!c->up || c->out || list_empty(&c->sends))
 		return;
-	hold(c, &g);
+	guard_hold(&c->guard, &g);
 	for (int round = 0; round < SEND_ROUNDS && !list_empty(&c->sends); round++) {
 		total = gather(c, iov, &iov_n);
 		n = 0;
@@ -304,7 +282,7 @@ void conn_flush(struct env_conn *c)
 			break;
 		}
 	}
-	if (release(c, &g) && !list_empty(&c->sends) && !c->out)
+	if (guard_release(&c->guard, &g) && !list_empty(&c->sends) && !c->out)
 		set_dirty(c);
 }
 
@@ -348,7 +326,7 @@ void linux_conn_start(struct env *env, struct env_conn *c, const struct env_conn
 void linux_conn_detach(struct env_conn *c)
 {
 	weft_assert(c->el && c->up && list_empty(&c->sends));
-	mark_gone(c); /* from now on it may be started, and closed, by another thread */
+	guard_mark_gone(&c->guard); /* from now on it may be started, and closed, by another thread */
 	conn_unlink(c);
 	c->el = NULL;
 	c->started = c->readable = c->hup = c->paused = false;

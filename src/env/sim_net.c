@@ -1,141 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/*
- * The simulated network.
- *
- * A link joins two ends; each direction is a pipe with the pieces under way, in order. A piece is taken from the sender's
- * queue, travels, and is put into the receiver's buffer; when the receiver has taken the bytes an acknowledgement travels back
- * and opens the sender's window. An end is NULL in its link once its program has closed it or is dead; the link goes when both
- * are.
- *
- * Invariants:
- * 1. Each pipe has one event: the arrival of its first piece. A piece that meets a cut direction waits, and with it all behind.
- * 2. The last piece of a pipe may be the end of the stream; nothing follows it.
- * 3. As in env_linux, callbacks may close the connection: whoever calls one holds a guard.
- */
-#include "env/sim_priv.h"
+/* Connections, what travels on them, and listening. sim_net_priv.h says how. */
+#include "env/sim_net_priv.h"
 
 #define RECV_CHUNK_MAX (256u << 10)
 #define CLOSE_RETRY_NS (100 * NSEC_PER_MSEC) /* how often something that waits for a cut to end tries again, at most */
 #define CONNECT_TIMEOUT_NS (5 * NSEC_PER_SEC)
 #define TRANSMIT_DELAY_NS 3000u
 #define RECEIVE_DELAY_NS 3000u
-#define SILENT_BREAK_MAX_NS (20 * NSEC_PER_SEC) /* until somebody learns that his peer's power is off */
-
-struct piece {
-	struct list node;
-	uint64_t sent_ns, arrival_ns;
-	bool end; /* of the stream, with err */
-	int err;
-	size_t len;
-	uint8_t data[];
-};
-
-struct sim_link;
-
-struct pipe {
-	struct sim_link *link;
-	struct list pieces;
-	struct sim_event arrival;
-	struct sim_event ack;
-	size_t unacked; /* sent and not yet received by the program */
-	size_t to_ack;  /* received by the program, not yet known to the sender */
-	uint64_t ack_since_ns;
-	uint64_t last_arrival_ns;
-	bool ended;
-};
-
-struct sim_link {
-	struct sim_world *w;
-	struct list node;
-	struct sim_host *host[2];
-	struct env_conn *end[2];  /* NULL: gone */
-	struct pipe pipe[2];      /* [i] carries from end i to end !i */
-	/* set-up */
-	struct sim_event setup;
-	bool accepted;
-	int setup_err;
-	uint64_t since_ns;
-	unsigned port;
-};
-
-struct conn_guard {
-	struct conn_guard *up;
-	bool gone;
-};
-
-struct env_conn {
-	struct sim_process *p; /* NULL: detached */
-	struct list node;
-	struct sim_link *link; /* NULL: the process is dead */
-	int side;
-	struct env_conn_handler h;
-	void *arg;
-	bool started, up, paused;
-	struct list sends;
-	size_t queued, head_sent;
-	struct sim_event transmit, receive;
-	uint8_t *in; /* arrived, not yet received by the program */
-	size_t in_start, in_len, in_cap;
-	bool end;    /* behind the bytes in `in`, with end_err */
-	int end_err;
-	struct conn_guard *guard;
-	char peer[48];
-};
-
-struct env_listener {
-	struct sim_process *p;
-	struct list node, host_node;
-	unsigned port;
-	void (*accepted)(void *arg, struct env_conn *c);
-	void *arg;
-	char addr[48];
-};
-
-/* A one-way partition. */
-struct cut {
-	struct list node;
-	struct sim_host *from, *to;
-};
 
 /* ---- the wires ----------------------------------------------------------------------------------------------------------- */
-
-static struct cut *cut_find(struct sim_world *w, const struct sim_host *from, const struct sim_host *to)
-{
-	struct cut *c;
-
-	list_each(c, &w->cuts, node)
-		if (c->from == from && c->to == to)
-			return c;
-	return NULL;
-}
-
-void sim_partition(struct sim_world *w, struct sim_host *a, struct sim_host *b, bool on)
-{
-	struct cut *c = cut_find(w, a, b);
-
-	if (on && !c) {
-		c = NEW(struct cut);
-		c->from = a;
-		c->to = b;
-		list_append(&w->cuts, &c->node);
-	} else if (!on && c) {
-		list_del(&c->node);
-		free(c);
-	}
-}
-
-void sim_heal(struct sim_world *w)
-{
-	struct cut *c;
-
-	while ((c = list_pop(&w->cuts, struct cut, node)))
-		free(c);
-}
-
-static bool is_cut(struct sim_world *w, const struct sim_host *from, const struct sim_host *to)
-{
-	return (from != to && (!from->reachable || !to->reachable)) || cut_find(w, from, to);
-}
 
 static uint64_t latency(struct sim_world *w)
 {
@@ -146,7 +19,7 @@ static uint64_t latency(struct sim_world *w)
 
 static uint64_t retry_delay(struct sim_world *w) { return NSEC_PER_MSEC + sim_draw(w, CLOSE_RETRY_NS); }
 
-static void pipe_clear(struct pipe *p)
+void sim_pipe_clear(struct pipe *p)
 {
 	struct piece *s;
 
@@ -160,7 +33,7 @@ static void link_put(struct sim_link *l)
 	if (l->end[0] || l->end[1])
 		return;
 	for (int i = 0; i < 2; i++) {
-		pipe_clear(&l->pipe[i]);
+		sim_pipe_clear(&l->pipe[i]);
 		sim_event_cancel(l->w, &l->pipe[i].ack);
 	}
 	sim_event_cancel(l->w, &l->setup);
@@ -168,7 +41,7 @@ static void link_put(struct sim_link *l)
 	free(l);
 }
 
-static void pipe_schedule(struct pipe *p)
+void sim_pipe_schedule(struct pipe *p)
 {
 	if (!list_empty(&p->pieces))
 		sim_event_at(p->link->w, &p->arrival, list_first(&p->pieces, struct piece, node)->arrival_ns);
@@ -189,7 +62,7 @@ static void pipe_send(struct pipe *p, struct piece *s)
 	list_append(&p->pieces, &s->node);
 }
 
-static void pipe_end(struct pipe *p, int err)
+void sim_pipe_end(struct pipe *p, int err)
 {
 	struct piece *s;
 
@@ -201,47 +74,7 @@ static void pipe_end(struct pipe *p, int err)
 	pipe_send(p, s);
 }
 
-/* Some of the last pieces never get there. */
-static void pipe_lose_tail(struct pipe *p)
-{
-	struct sim_world *w = p->link->w;
-	struct piece *s, *tmp;
-	bool lost = false;
-
-	list_each_safe(s, tmp, &p->pieces, node) {
-		lost |= !sim_draw(w, 3);
-		if (lost) {
-			list_del(&s->node);
-			free(s);
-		}
-	}
-	p->ended = false;
-	if (list_empty(&p->pieces))
-		sim_event_cancel(w, &p->arrival);
-}
-
 /* ---- ends ---------------------------------------------------------------------------------------------------------------- */
-
-static void hold(struct env_conn *c, struct conn_guard *g)
-{
-	*g = (struct conn_guard){ .up = c->guard };
-	c->guard = g;
-}
-
-static bool release(struct env_conn *c, struct conn_guard *g)
-{
-	if (g->gone)
-		return false;
-	c->guard = g->up;
-	return true;
-}
-
-static void mark_gone(struct env_conn *c)
-{
-	for (struct conn_guard *g = c->guard; g; g = g->up)
-		g->gone = true;
-	c->guard = NULL;
-}
 
 static struct sim_world *conn_world(struct env_conn *c) { return c->link->w; }
 static struct pipe *out_pipe(struct env_conn *c) { return &c->link->pipe[c->side]; }
@@ -252,8 +85,7 @@ static void soon(struct env_conn *c, struct sim_event *e, uint64_t max_ns)
 		sim_event_in(conn_world(c), e, sim_draw(conn_world(c), max_ns));
 }
 
-/* Off its link: nothing happens to it any more. */
-static void conn_unlink(struct env_conn *c)
+void sim_conn_unlink(struct env_conn *c)
 {
 	struct sim_link *l = c->link;
 
@@ -268,8 +100,8 @@ static void conn_unlink(struct env_conn *c)
 
 static void conn_free(struct env_conn *c)
 {
-	mark_gone(c);
-	conn_unlink(c);
+	guard_mark_gone(&c->guard);
+	sim_conn_unlink(c);
 	list_del(&c->node);
 	free(c->in);
 	free(c);
@@ -283,7 +115,7 @@ static void conn_fail(struct env_conn *c, int err)
 	struct conn_guard g;
 	struct env_send *s;
 
-	hold(c, &g);
+	guard_hold(&c->guard, &g);
 	while ((s = list_pop(&c->sends, struct env_send, node))) {
 		c->queued -= s->bytes;
 		if (s->done)
@@ -291,7 +123,7 @@ static void conn_fail(struct env_conn *c, int err)
 		if (g.gone)
 			return;
 	}
-	pipe_end(out_pipe(c), err ? err : -ECONNRESET);
+	sim_pipe_end(out_pipe(c), err ? err : -ECONNRESET);
 	conn_free(c);
 	if (was_up && h.closed)
 		h.closed(arg, err);
@@ -373,10 +205,10 @@ static void transmit_fire(void *arg)
 	sim_note_event(conn_world(c), SIM_TRANSMIT, c->p->id, c->queued);
 	if (!c->up)
 		return;
-	hold(c, &g);
+	guard_hold(&c->guard, &g);
 	while (transmit_piece(c, &g))
 		;
-	(void)release(c, &g);
+	(void)guard_release(&c->guard, &g);
 }
 
 void sim_conn_send(struct env_conn *c, struct env_send *s)
@@ -441,9 +273,9 @@ static void receive_fire(void *arg)
 			conn_fail(c, c->end_err);
 		return;
 	}
-	hold(c, &g);
+	guard_hold(&c->guard, &g);
 	receive_some(c, &g);
-	if (release(c, &g) && !c->paused && (c->in_len || c->end))
+	if (guard_release(&c->guard, &g) && !c->paused && (c->in_len || c->end))
 		soon(c, &c->receive, RECEIVE_DELAY_NS);
 }
 
@@ -470,29 +302,6 @@ static void put_in(struct env_conn *c, const struct piece *s)
 
 /* ---- what arrives -------------------------------------------------------------------------------------------------------- */
 
-/* Both ends lose the connection, each when it learns of it. */
-static void link_break(struct sim_link *l, int err, uint64_t within_ns)
-{
-	sim_note_event(l->w, SIM_BREAK, l->port, (uint64_t)err);
-	for (int i = 0; i < 2; i++) {
-		struct pipe *p = &l->pipe[i];
-		struct piece *end = NEW(struct piece);
-
-		if (is_cut(l->w, l->host[i], l->host[!i]))
-			pipe_clear(p);
-		else
-			pipe_lose_tail(p);
-		end->end = true;
-		end->err = err;
-		/* not a message that travels: whoever is alone finds out by himself */
-		end->sent_ns = UINT64_MAX;
-		end->arrival_ns = MAX(l->w->now_ns, p->last_arrival_ns) + sim_draw(l->w, within_ns + 1);
-		p->ended = true;
-		list_append(&p->pieces, &end->node);
-		pipe_schedule(p);
-	}
-}
-
 static void arrival_fire(void *arg)
 {
 	struct pipe *p = arg;
@@ -502,9 +311,9 @@ static void arrival_fire(void *arg)
 	struct env_conn *to = l->end[!from];
 	struct piece *s = list_first(&p->pieces, struct piece, node);
 
-	if (s->sent_ns != UINT64_MAX && is_cut(w, l->host[from], l->host[!from])) {
+	if (s->sent_ns != UINT64_MAX && sim_is_cut(w, l->host[from], l->host[!from])) {
 		if (w->now_ns - s->sent_ns > w->net.timeout_ns) {
-			link_break(l, -ETIMEDOUT, NSEC_PER_SEC);
+			sim_link_break(l, -ETIMEDOUT, NSEC_PER_SEC);
 			return;
 		}
 		sim_event_in(w, &p->arrival, retry_delay(w));
@@ -519,11 +328,11 @@ static void arrival_fire(void *arg)
 		put_in(to, s);
 	}
 	free(s);
-	pipe_schedule(p);
+	sim_pipe_schedule(p);
 	if (!to)
 		return;
 	if (!to->end && sim_ppm(w, w->net.break_ppm))
-		link_break(l, -ECONNRESET, NSEC_PER_SEC);
+		sim_link_break(l, -ECONNRESET, NSEC_PER_SEC);
 	/* a program that sends learns of a reset although it does not receive */
 	if (to->end && to->end_err && to->started && !list_empty(&to->sends) && sim_draw(w, 2))
 		conn_fail(to, to->end_err);
@@ -537,9 +346,9 @@ static void ack_fire(void *arg)
 	struct sim_link *l = p->link;
 	int from = p == &l->pipe[1];
 
-	if (is_cut(l->w, l->host[!from], l->host[from])) {
+	if (sim_is_cut(l->w, l->host[!from], l->host[from])) {
 		if (l->w->now_ns - p->ack_since_ns > l->w->net.timeout_ns)
-			link_break(l, -ETIMEDOUT, NSEC_PER_SEC);
+			sim_link_break(l, -ETIMEDOUT, NSEC_PER_SEC);
 		else
 			sim_event_in(l->w, &p->ack, retry_delay(l->w));
 		return;
@@ -615,7 +424,7 @@ static void setup_fire(void *arg)
 
 	if (!l->end[0])
 		return; /* closed meanwhile */
-	if (is_cut(l->w, l->host[from], l->host[!from])) {
+	if (sim_is_cut(l->w, l->host[from], l->host[!from])) {
 		if (l->w->now_ns - l->since_ns > CONNECT_TIMEOUT_NS)
 			conn_fail(l->end[0], -ETIMEDOUT);
 		else
@@ -707,7 +516,7 @@ void sim_conn_start(struct env *env, struct env_conn *c, const struct env_conn_h
 	c->arg = arg;
 	c->started = c->up = true;
 	if (!p->alive) {
-		conn_unlink(c);
+		sim_conn_unlink(c);
 		return;
 	}
 	if (c->in_len || c->end)
@@ -717,7 +526,7 @@ void sim_conn_start(struct env *env, struct env_conn *c, const struct env_conn_h
 void sim_conn_detach(struct env_conn *c)
 {
 	weft_assert(c->p && c->up && list_empty(&c->sends));
-	mark_gone(c);
+	guard_mark_gone(&c->guard);
 	if (c->link) {
 		sim_event_cancel(conn_world(c), &c->transmit);
 		sim_event_cancel(conn_world(c), &c->receive);
@@ -754,7 +563,7 @@ void sim_conn_close(struct env_conn *c)
 			sim_event_in(p->host->w, &p->canceled_event, 0);
 	}
 	if (c->link)
-		pipe_end(out_pipe(c), c->in_len ? -ECONNRESET : 0);
+		sim_pipe_end(out_pipe(c), c->in_len ? -ECONNRESET : 0);
 	conn_free(c);
 }
 
@@ -804,72 +613,6 @@ void sim_listener_close(struct env_listener *l)
 }
 
 /* ---- processes and the world --------------------------------------------------------------------------------------------- */
-
-static bool joins(const struct sim_link *l, const struct sim_host *a, const struct sim_host *b)
-{
-	return (l->host[0] == a && l->host[1] == b) || (l->host[0] == b && l->host[1] == a);
-}
-
-unsigned sim_break(struct sim_world *w, struct sim_host *a, struct sim_host *b)
-{
-	struct sim_link *l;
-	unsigned n = 0;
-
-	list_each(l, &w->links, node) {
-		if (!joins(l, a, b) || !l->end[0] || !l->end[1])
-			continue;
-		link_break(l, -ECONNRESET, NSEC_PER_SEC);
-		n++;
-	}
-	return n;
-}
-
-static bool end_echoes(const struct sim_link *l, int side)
-{
-	const struct env_conn *to = l->end[!side];
-	const struct piece *s;
-
-	if (l->end[side] || !to)
-		return false;
-	list_each(s, &l->pipe[side].pieces, node)
-		if (s->len)
-			return true;
-	return to->in_len > 0;
-}
-
-bool sim_host_echoes(const struct sim_host *h)
-{
-	const struct sim_link *l;
-
-	list_each(l, &h->w->links, node)
-		for (int side = 0; side < 2; side++)
-			if (l->host[side] == h && end_echoes(l, side))
-				return true;
-	return false;
-}
-
-void sim_net_process_end(struct sim_process *p, bool silent)
-{
-	struct sim_world *w = p->host->w;
-	struct env_listener *ls;
-	struct env_conn *c;
-
-	list_each(ls, &p->listeners, node)
-		list_del(&ls->host_node);
-	sim_event_cancel(w, &p->canceled_event);
-	list_each(c, &p->conns, node) {
-		if (!c->link)
-			continue;
-		mark_gone(c);
-		if (silent) {
-			link_break(c->link, sim_draw(w, 2) ? -ETIMEDOUT : -ECONNRESET, SILENT_BREAK_MAX_NS);
-		} else {
-			pipe_lose_tail(out_pipe(c));
-			pipe_end(out_pipe(c), sim_draw(w, 2) ? -ECONNRESET : 0);
-		}
-		conn_unlink(c);
-	}
-}
 
 void sim_net_process_done(struct sim_process *p)
 {

@@ -130,7 +130,7 @@ int sim_dir_list(struct env *env, const char *path, int (*fn)(void *arg, const c
 int sim_dir_sync(struct env *env, const char *path);
 int sim_fs_space(struct env *env, const char *path, uint64_t *total, uint64_t *free, uint64_t *inodes, uint64_t *inodes_free);
 
-/* ---- sim_net.c ----------------------------------------------------------------------------------------------------------- */
+/* ---- sim_net.c, sim_net_faults.c ------------------------------------------------------------------------------------------------ */
 
 void sim_net_process_end(struct sim_process *p, bool silent);
 void sim_net_process_done(struct sim_process *p);

@@ -2,7 +2,6 @@
 #include "io/pool.h"
 
 #define CLASSES 11u /* IO_BUF_MIN << 10 is IO_BUF_MAX */
-#define KEEP_MAX (32u << 20)
 #define TRIM_NS (2 * NSEC_PER_SEC)
 
 _Static_assert(IO_BUF_MIN << (CLASSES - 1) == IO_BUF_MAX, "classes");
@@ -15,7 +14,7 @@ struct io_class {
 
 struct io_pool {
 	struct env *env;
-	size_t max, used, kept;
+	size_t used, kept;
 	struct io_class classes[CLASSES];
 	struct env_timer trim;
 };
@@ -57,12 +56,11 @@ static void trim(void *arg)
 		env_timer_in(p->env, &p->trim, TRIM_NS);
 }
 
-struct io_pool *io_pool_new(struct env *env, size_t max)
+struct io_pool *io_pool_new(struct env *env)
 {
 	struct io_pool *p = NEW(struct io_pool);
 
 	p->env = env;
-	p->max = max ? max : SIZE_MAX;
 	p->trim = (struct env_timer){ .fn = trim, .arg = p };
 	return p;
 }
@@ -71,23 +69,18 @@ void io_pool_free(struct io_pool *p)
 {
 	if (!p)
 		return;
-	weft_assert(!p->used);
 	for (unsigned c = 0; c < CLASSES; c++)
 		while (p->classes[c].first)
 			free(class_pop(p, c));
-	if (p->env)
-		env_timer_cancel(p->env, &p->trim);
+	env_timer_cancel(p->env, &p->trim);
 	free(p);
 }
 
 void *io_buf_get(struct io_pool *p, size_t size)
 {
 	unsigned c = class_of(size);
-	void *buf;
+	void *buf = class_pop(p, c);
 
-	if (class_size(c) > p->max - p->used)
-		return NULL;
-	buf = class_pop(p, c);
 	if (!buf && posix_memalign(&buf, IO_BUF_MIN, class_size(c)))
 		return NULL;
 	p->used += class_size(c);
@@ -105,7 +98,7 @@ void io_buf_put(struct io_pool *p, void *buf, size_t size)
 	k = &p->classes[c];
 	weft_assert(p->used >= class_size(c));
 	p->used -= class_size(c);
-	if (p->kept + class_size(c) > KEEP_MAX) {
+	if (p->kept + class_size(c) > IO_POOL_KEEP) {
 		free(buf);
 		return;
 	}
@@ -113,7 +106,7 @@ void io_buf_put(struct io_pool *p, void *buf, size_t size)
 	k->first = buf;
 	k->free++;
 	p->kept += class_size(c);
-	if (p->env && !env_timer_armed(&p->trim))
+	if (!env_timer_armed(&p->trim))
 		env_timer_in(p->env, &p->trim, TRIM_NS);
 }
 

@@ -10,14 +10,14 @@
 
 #define IO_BUF_MIN 4096u
 #define IO_BUF_MAX (4u << 20)
+#define IO_POOL_KEEP (32u << 20) /* bytes kept for reuse at most */
 
 struct io_pool;
 
-/* max: bytes in use at a time; 0: no limit. env NULL: nothing is given back before io_pool_free. */
-struct io_pool *io_pool_new(struct env *env, size_t max);
-/* All buffers have been put back. NULL is fine. */
+struct io_pool *io_pool_new(struct env *env);
+/* Buffers that are out are lost: they cannot be put back any more. NULL is fine. */
 void io_pool_free(struct io_pool *p);
-/* NULL: no memory, or more than max would be in use (try again when some are back). 0 < size <= IO_BUF_MAX. */
+/* NULL: no memory. 0 < size <= IO_BUF_MAX. */
 void *io_buf_get(struct io_pool *p, size_t size) must_check;
 /* size as given to io_buf_get. buf may be NULL. */
 void io_buf_put(struct io_pool *p, void *buf, size_t size);

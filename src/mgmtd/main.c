@@ -3,11 +3,11 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "io/reactor.h"
 #include "mgmtd/mgmtd.h"
 #include "node/clustermap.h"
 #include "node/daemon.h"
 #include "node/identity.h"
-#include "node/reactors.h"
 #include "rpc/counters.h"
 
 #define LISTEN_DEFAULT "tcp:*:7480"
@@ -70,7 +70,7 @@ static const struct conf_option option_rows[] = {
 static const struct conf_table option_table = { "Management", NULL, option_rows, &options };
 
 struct daemon {
-	struct reactors *reactors;
+	struct io_reactors *reactors;
 	struct env *env;
 	int lock_fd;
 	struct identity identity;
@@ -169,7 +169,7 @@ static void stopped(void *arg)
 {
 	struct daemon *d = arg;
 
-	reactors_stop(d->reactors);
+	io_reactors_stop(d->reactors);
 }
 
 static void stop(void *arg)
@@ -197,11 +197,13 @@ static void show_self(struct daemon *d, const struct rpc_identity *id)
 static int make(struct daemon *d, struct rpc_identity *id)
 {
 	char why[IDENTITY_WHY_MAX] = "";
-	int r = reactors_new(1, &d->reactors);
+	int r = io_reactors_new(1, "weft-io", &d->reactors);
 
-	if (r < 0)
+	if (r < 0) {
+		log_err("mgmtd", "cannot start: %s", env_linux_strerror(r));
 		return r;
-	d->env = reactors_env(d->reactors, 0);
+	}
+	d->env = io_reactors_get(d->reactors, 0)->env;
 	r = open_folder(d, why);
 	if (!r)
 		r = open_core(d, why);
@@ -236,7 +238,7 @@ static void unmake(struct daemon *d)
 	if (d->dev)
 		d->dev->ops->close(d->dev);
 	folder_unlock(d->lock_fd);
-	reactors_free(d->reactors);
+	io_reactors_free(d->reactors);
 }
 
 static void check(void *arg, struct conf *c)
@@ -271,7 +273,7 @@ int main(int argc, char **argv)
 		d.wait_ready = (struct env_timer){ .fn = wait_ready, .arg = &d };
 		env_timer_in(d.env, &d.wait_ready, 1);
 		daemon_watch_signals(d.env, stop, &d);
-		status = reactors_run(d.reactors) < 0;
+		status = io_reactors_run(d.reactors) < 0;
 	}
 	unmake(&d);
 	daemon_end();

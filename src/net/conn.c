@@ -6,13 +6,15 @@
 
 #define CONN_MAGIC 0x6e657463u
 
+_Static_assert(WP_BULK_MAX <= IO_BUF_MAX, "the largest bulk fits a buffer of the pool");
+
 static void late_run(void *arg);
 static void unhold_run(void *arg);
 static void sent(struct env_send *s, int err);
 
 void net_ctx_init(struct net_ctx *ctx, struct env *env)
 {
-	*ctx = (struct net_ctx){ .env = env };
+	*ctx = (struct net_ctx){ .env = env, .pool = io_pool_new(env) };
 	list_init(&ctx->free_tx);
 	list_init(&ctx->late);
 	ctx->late_task = (struct env_task){ .fn = late_run, .arg = ctx };
@@ -27,7 +29,8 @@ void net_ctx_done(struct net_ctx *ctx)
 		free(tx);
 	while (ctx->bufs_n)
 		free(ctx->bufs[--ctx->bufs_n]);
-	net_pool_done(&ctx->pool);
+	weft_assert(!io_pool_used(ctx->pool));
+	io_pool_free(ctx->pool);
 }
 
 /* ---- life ---------------------------------------------------------------------------------------------------------------- */

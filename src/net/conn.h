@@ -14,7 +14,7 @@
 #define WEFT_NET_CONN_H
 
 #include "env/env.h"
-#include "net/pool.h"
+#include "io/pool.h"
 #include "weft_proto.h"
 
 #define NET_RECV_BUF 16384u  /* held by a connection only while it has unread bytes: many connections are idle */
@@ -47,7 +47,7 @@ struct net_tx;
 struct net_ctx {
 	struct env *env;
 	struct net_stats stats;
-	struct net_pool pool;
+	struct io_pool *pool; /* bulk payloads */
 	struct list free_tx;
 	unsigned free_tx_n;
 	uint8_t *bufs[NET_BUFS_KEEP]; /* unused receive buffers */

@@ -113,7 +113,7 @@ static void tell_space(void *arg)
 		m = NEW(struct space_message);
 		m->t = t;
 		server_target_space(t, &m->space);
-		reactors_tell(s->r[0].env, take_space, m);
+		io_tell(s->r[0].env, take_space, m);
 	}
 	env_timer_in(r->env, &r->space, r->space_ns);
 }
@@ -158,7 +158,7 @@ static unsigned counter_rows(void *arg, struct wp_counter *rows, unsigned max)
 static void maybe_end(struct server *s)
 {
 	if (s->stopping && s->mgmtc_stopped && s->closed_n == s->targets_n)
-		reactors_stop(s->reactors);
+		io_reactors_stop(s->reactors);
 }
 
 static void mgmtc_is_stopped(void *arg)
@@ -179,8 +179,8 @@ static void stop(void *arg)
 	for (unsigned i = 0; i < s->targets_n; i++)
 		s->targets[i].in_service = false;
 	mgmtc_stop(s->mgmtc, mgmtc_is_stopped, s);
-	for (unsigned i = 0; i < reactors_n(s->reactors); i++)
-		reactors_tell(s->r[i].env, stop_targets, &s->r[i]);
+	for (unsigned i = 0; i < io_reactors_count(s->reactors); i++)
+		io_tell(s->r[i].env, stop_targets, &s->r[i]);
 }
 
 static void fail(struct server *s)
@@ -245,8 +245,8 @@ static void maybe_open(struct server *s)
 {
 	if (!s->registered || !mgmtc_map(s->mgmtc) || s->stopping)
 		return;
-	for (unsigned i = 0; i < reactors_n(s->reactors); i++)
-		reactors_tell(s->r[i].env, open_targets, &s->r[i]);
+	for (unsigned i = 0; i < io_reactors_count(s->reactors); i++)
+		io_tell(s->r[i].env, open_targets, &s->r[i]);
 }
 
 static void on_registered(void *arg, const struct mgmtc_registration *reg)
@@ -277,13 +277,13 @@ static void on_map(void *arg, struct cluster_map *map)
 	struct server *s = arg;
 	bool first = !s->r[0].map;
 
-	for (unsigned i = 0; i < reactors_n(s->reactors); i++) {
+	for (unsigned i = 0; i < io_reactors_count(s->reactors); i++) {
 		struct map_message *m = NEW(struct map_message);
 
 		m->r = &s->r[i];
 		m->map = cluster_map_ref(map);
 		if (i)
-			reactors_tell(s->r[i].env, take_map, m);
+			io_tell(s->r[i].env, take_map, m);
 		else
 			take_map(m);
 	}
@@ -295,13 +295,13 @@ static void on_space(void *arg, struct space_table *table)
 {
 	struct server *s = arg;
 
-	for (unsigned i = 0; i < reactors_n(s->reactors); i++) {
+	for (unsigned i = 0; i < io_reactors_count(s->reactors); i++) {
 		struct table_message *m = NEW(struct table_message);
 
 		m->r = &s->r[i];
 		m->table = space_table_ref(table);
 		if (i)
-			reactors_tell(s->r[i].env, take_table, m);
+			io_tell(s->r[i].env, take_table, m);
 		else
 			take_table(m);
 	}
@@ -354,11 +354,11 @@ static int make_nodes(struct server *s, const struct rpc_identity *id)
 {
 	int r;
 
-	for (unsigned i = 0; i < reactors_n(s->reactors); i++) {
+	for (unsigned i = 0; i < io_reactors_count(s->reactors); i++) {
 		struct server_reactor *x = &s->r[i];
 
 		x->server = s;
-		x->env = reactors_env(s->reactors, i);
+		x->env = io_reactors_get(s->reactors, i)->env;
 		x->space = (struct env_timer){ .fn = tell_space, .arg = x };
 		r = rpc_node_new(x->env, id, &x->node);
 		if (r < 0)
@@ -382,7 +382,7 @@ static int prepare_targets(struct server *s)
 		struct server_target_state *t = &s->targets[i];
 		int r;
 
-		t->reactor = i % reactors_n(s->reactors);
+		t->reactor = i % io_reactors_count(s->reactors);
 		r = server_target_prepare(s, t, server_options.targets.v[i]);
 		if (!r)
 			r = server_target_open_device(s, t);
@@ -456,8 +456,10 @@ static int make(struct server *s, struct rpc_identity *id)
 	s->targets = xcalloc(s->targets_n, sizeof(s->targets[0]));
 	for (unsigned i = 0; i < s->targets_n; i++)
 		s->targets[i].lock_fd = -1;
-	r = reactors_new(reactors_wanted(s), &s->reactors);
-	if (!r)
+	r = io_reactors_new(reactors_wanted(s), "weft-io", &s->reactors);
+	if (r < 0)
+		log_err("node", "cannot start: %s", env_linux_strerror(r));
+	else
 		r = prepare_targets(s);
 	if (!r)
 		r = daemon_write_pid_file();
@@ -474,7 +476,7 @@ static int make(struct server *s, struct rpc_identity *id)
 
 static void unmake(struct server *s)
 {
-	unsigned n = s->reactors ? reactors_n(s->reactors) : 0;
+	unsigned n = s->reactors ? io_reactors_count(s->reactors) : 0;
 
 	mgmtc_free(s->mgmtc);
 	for (unsigned i = 0; i < n; i++)
@@ -486,7 +488,7 @@ static void unmake(struct server *s)
 		server_target_release(&s->targets[i]);
 	for (unsigned i = 0; i < n; i++)
 		cluster_map_unref(s->r[i].map), space_table_unref(s->r[i].table);
-	reactors_free(s->reactors);
+	io_reactors_free(s->reactors);
 	free(s->targets);
 }
 
@@ -503,7 +505,7 @@ int server_main(const struct server_program *p, int argc, char **argv)
 	struct server s = { .program = p, .opts = &server_options };
 	struct rpc_identity id;
 	unsigned n = 0;
-	int status;
+	int status, r;
 
 	while (conf.tables[n])
 		n++;
@@ -519,8 +521,11 @@ int server_main(const struct server_program *p, int argc, char **argv)
 	} else {
 		daemon_watch_signals(s.r[0].env, stop, &s);
 		mgmtc_start(s.mgmtc);
-		if (reactors_run(s.reactors) < 0)
+		r = io_reactors_run(s.reactors);
+		if (r < 0) {
+			log_err("node", "cannot start a thread: %s", strerror(-r));
 			s.exit_status = 1;
+		}
 	}
 	unmake(&s);
 	explicit_bzero(&id, sizeof(id));

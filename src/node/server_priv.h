@@ -4,9 +4,9 @@
 #define WEFT_NODE_SERVER_PRIV_H
 
 #include "base/limits.h"
+#include "io/reactor.h"
 #include "node/identity.h"
 #include "node/mgmtc.h"
-#include "node/reactors.h"
 #include "node/server.h"
 
 struct server_options {
@@ -48,7 +48,7 @@ struct server_reactor {
 struct server {
 	const struct server_program *program;
 	const struct server_options *opts;
-	struct reactors *reactors;
+	struct io_reactors *reactors;
 	struct server_reactor r[WEFT_REACTORS_MAX];
 	struct server_target_state *targets;
 	unsigned targets_n;

@@ -10,7 +10,7 @@ static const struct osd_ops *backend_of(const struct server_target_state *t) { r
 static struct osd_params device_params(struct server *s, struct server_target_state *t)
 {
 	return (struct osd_params){
-		.env = reactors_env(s->reactors, t->reactor),
+		.env = io_reactors_get(s->reactors, t->reactor)->env,
 		.path = t->pub.dir,
 		.capacity = s->opts->capacity,
 		.cache_bytes = s->opts->cache,
@@ -127,7 +127,7 @@ static void closed(struct server_target_state *t)
 		t->server->program->ops->close(&t->pub);
 	t->pub.priv = NULL;
 	t->phase = TARGET_CLOSED;
-	reactors_tell(reactors_env(t->server->reactors, 0), tell_closed, t);
+	io_tell(io_reactors_get(t->server->reactors, 0)->env, tell_closed, t);
 }
 
 static void stopped(void *arg) { closed(arg); }
@@ -159,7 +159,7 @@ void server_opened(struct server_target *pub, int err, const char *why)
 	t->err = err;
 	t->phase = err ? TARGET_STOPPING : TARGET_OPEN;
 	server_target_space(t, &t->first_space);
-	reactors_tell(reactors_env(t->server->reactors, 0), tell_open, t);
+	io_tell(io_reactors_get(t->server->reactors, 0)->env, tell_open, t);
 	if (err)
 		closed(t);
 	else if (t->stop_wanted)

@@ -350,7 +350,7 @@ static void req_free(struct req *r)
 	weft_assert(r->pub.magic == 0x72657175u);
 	r->pub.magic = 0;
 	if (r->bulk_size) {
-		net_pool_put(&node->net.pool, r->pub.bulk, r->bulk_size);
+		io_buf_put(node->net.pool, r->pub.bulk, r->bulk_size);
 		conn->bulk_bytes -= r->bulk_size;
 		node->bulk_bytes -= r->bulk_size;
 		feed_starved(node);
@@ -403,7 +403,7 @@ static int server_bulk(struct net_conn *nc, struct net_frame *f)
 	if (len <= 4096) {
 		r->pub.bulk = arena_alloc(&r->pub.arena, len);
 	} else {
-		r->pub.bulk = net_pool_get(&conn->node->net.pool, len);
+		r->pub.bulk = io_buf_get(conn->node->net.pool, len);
 		if (!r->pub.bulk) {
 			req_free(r);
 			return -ENOMEM;

@@ -65,7 +65,7 @@ static int settle_missing(struct osd_io *io)
 
 static void buf_put(struct storage_target *t, struct storage_op *op)
 {
-	net_pool_put(&t->pool, op->buf, op->iov.iov_len);
+	io_buf_put(t->pool, op->buf, op->iov.iov_len);
 	op->buf = NULL;
 	t->bufs_out--;
 }
@@ -160,7 +160,7 @@ static void io_done(struct osd_io *io)
 static void start(struct storage_target *t, struct storage_op *op)
 {
 	if (op->msg->io == OSD_READ) {
-		op->buf = net_pool_get(&t->pool, op->io.length);
+		op->buf = io_buf_get(t->pool, op->io.length);
 		if (!op->buf) {
 			storage_fail(t, op->req, -ENOMEM);
 			return;

@@ -77,6 +77,7 @@ int storage_target_open(const struct storage_params *params, struct storage_targ
 		t->params.cap_grace_s = STORAGE_CAP_GRACE_S;
 	t->env = params->env;
 	t->dev = params->dev;
+	t->pool = io_pool_new(t->env);
 	t->svc = (struct rpc_service){ .service = WP_SERVICE_STORAGE, .target = params->target, .boot_epoch = params->boot_epoch,
 				       .ctx = t, .request = target_request, .conn_up = storage_fence_up,
 				       .conn_down = storage_fence_down };
@@ -113,6 +114,6 @@ void storage_target_free(struct storage_target *t)
 	OBJ_FINI(t);
 	capcache_done(&t->caps);
 	storage_fence_done(t);
-	net_pool_done(&t->pool);
+	io_pool_free(t->pool);
 	free(t);
 }

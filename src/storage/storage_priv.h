@@ -5,7 +5,7 @@
 
 #include "base/htab.h"
 #include "cap/cap.h"
-#include "net/pool.h"
+#include "io/pool.h"
 #include "storage/capcache.h"
 #include "storage/storage.h"
 
@@ -51,7 +51,7 @@ struct storage_target {
 	struct storage_params params;
 	struct cap_key cap_key;
 	struct capcache caps;
-	struct net_pool pool;    /* buffers of reads */
+	struct io_pool *pool;    /* buffers of reads */
 	uint64_t bufs_out;       /* of the pool, in the device or on the wire */
 	struct list queue;       /* storage_op, first come first served: keeps the order of each object's operations */
 	struct htab senders;     /* fence.c */

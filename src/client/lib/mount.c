@@ -70,21 +70,30 @@ static int make_mount(struct lib_mount *m, const struct weft_options *o)
 	return client_mount_new(&p, &m->m);
 }
 
-static int reactor_init(void *arg, struct io_reactor *r)
+static int start_reactors(struct lib_mount *m)
 {
-	struct lib_mount *m = arg;
-	struct client *c;
-	int err = client_new(m->m, r->env, r->index, &c);
+	int err = io_reactors_new(m->reactors, "libweft", &m->set);
 
-	if (!err)
-		r->priv = c;
-	return err;
+	for (unsigned i = 0; i < m->reactors && !err; i++) {
+		struct io_reactor *r = io_reactors_get(m->set, i);
+		struct client *c;
+
+		err = client_new(m->m, r->env, i, &c);
+		if (!err)
+			r->priv = c;
+	}
+	return err ? err : io_reactors_start(m->set);
 }
 
-static void reactor_done(void *arg, struct io_reactor *r)
+static void stop_reactors(struct lib_mount *m)
 {
-	client_free(r->priv);
-	r->priv = NULL;
+	if (!m->set)
+		return;
+	io_reactors_stop(m->set);
+	io_reactors_join(m->set);
+	for (unsigned i = 0; i < m->reactors; i++)
+		client_free(io_reactors_get(m->set, i)->priv);
+	io_reactors_free(m->set);
 }
 
 static void started(void *arg, int err, const struct wp_attr *root)
@@ -138,7 +147,6 @@ static struct weft *own_context(struct lib_mount *m)
 
 int weft_mount(const struct weft_options *o, struct weft **ret)
 {
-	struct io_reactors_params rp = { .name = "libweft", .init = reactor_init, .done = reactor_done };
 	struct lib_mount *m;
 	ssize_t err;
 	unsigned i;
@@ -150,19 +158,12 @@ int weft_mount(const struct weft_options *o, struct weft **ret)
 	err = split_addrs(m, o->mgmtd);
 	if (!err)
 		err = make_mount(m, o);
-	if (!err) {
-		rp.n = m->reactors;
-		rp.arg = m;
-		err = io_reactors_start(&rp, &m->set);
-	}
-	if (err) {
-		mount_free(m);
-		return (int)err;
-	}
+	if (!err)
+		err = start_reactors(m);
 	for (i = 0; i < m->reactors && !err; i++)
 		err = run_on(m, i, go_start);
 	if (err) {
-		io_reactors_stop(m->set);
+		stop_reactors(m);
 		mount_free(m);
 		return (int)err;
 	}
@@ -187,7 +188,7 @@ int weft_umount(struct weft *fs)
 	if (!fs->owner)
 		return -EINVAL;
 	(void)run_on(m, 0, go_leave);
-	io_reactors_stop(m->set);
+	stop_reactors(m);
 	mount_free(m);
 	free(fs->groups);
 	free(fs);

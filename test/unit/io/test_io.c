@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-#include <sched.h>
-#include <stdatomic.h>
-
 #include "env/env_sim.h"
+#include "io/pool.h"
 #include "io/reactor.h"
 #include "tap.h"
 
@@ -12,7 +10,7 @@ static void pool(void)
 {
 	struct sim_world *w = sim_new(1);
 	struct env *env = sim_process_new(sim_host_new(w, "alpha"));
-	struct io_pool *p = io_pool_new(env, 10 << 20);
+	struct io_pool *p = io_pool_new(env);
 	static const size_t sizes[] = { 1, 4096, 4097, 8192, 100000, 1 << 20, (1 << 20) + 1, 4 << 20 };
 	void *bufs[8], *again;
 	bool aligned = true;
@@ -24,7 +22,6 @@ static void pool(void)
 			memset(bufs[i], i, sizes[i]);
 	}
 	ok(aligned, "buffers are aligned");
-	ok(!io_buf_get(p, 4 << 20), "not more than the limit");
 	for (int i = 0; i < 8; i++)
 		io_buf_put(p, bufs[i], sizes[i]);
 	ok(io_pool_used(p) == 0 && io_pool_kept(p) > 7 << 20, "what is put back is kept");
@@ -36,6 +33,17 @@ static void pool(void)
 	io_buf_put(p, again, 3 << 20);
 	sim_run_for(w, 10 * NSEC_PER_SEC);
 	is_int(io_pool_kept(p), 0, "also later");
+	for (int round = 0; round < 3; round++) {
+		void *big[20];
+
+		for (unsigned k = 0; k < ARRAY_SIZE(big); k++)
+			big[k] = io_buf_get(p, IO_BUF_MAX - k);
+		for (unsigned k = 0; k < ARRAY_SIZE(big); k++)
+			io_buf_put(p, big[k], IO_BUF_MAX - k);
+	}
+	is_int(io_pool_kept(p), IO_POOL_KEEP, "keeps no more than its limit");
+	io_buf_put(p, NULL, 0);
+	sim_run_for(w, 10 * NSEC_PER_SEC);
 	ok(!sim_step(w), "an idle pool does not wake anybody");
 	io_pool_free(p);
 	sim_free(w);
@@ -43,78 +51,76 @@ static void pool(void)
 
 /* ---- reactors ------------------------------------------------------------------------------------------------------------ */
 
-struct shared {
-	atomic_int inits, dones, hops;
-	int fail_at;
+#define REACTORS 3u
+#define HOPS 10000u
+
+struct ring {
 	struct io_reactors *set;
 	struct env_task task;
-	atomic_bool arrived;
+	unsigned hops, tells, wrong; /* whoever has the message */
 };
 
-static int init(void *arg, struct io_reactor *r)
+static void told(void *arg)
 {
-	struct shared *s = arg;
+	struct ring *g = arg;
 
-	s->inits++;
-	r->priv = s;
-	return (int)r->index + 1 == s->fail_at ? -EXDEV : 0;
-}
-
-static void done(void *arg, struct io_reactor *r)
-{
-	struct shared *s = arg;
-
-	s->dones++;
+	g->tells++;
 }
 
 static void hop(void *arg)
 {
-	struct shared *s = arg;
-	int n = ++s->hops;
+	struct ring *g = arg;
+	unsigned n = ++g->hops;
 
-	if (n == 10000)
-		s->arrived = true;
+	if (n == HOPS)
+		io_reactors_stop(g->set);
 	else
-		env_post(io_reactors_get(s->set, (unsigned)n % 3)->env, &s->task);
+		env_post(io_reactors_get(g->set, n % REACTORS)->env, &g->task);
 }
 
-static void start_hopping(void *arg)
+static void hop_first(void *arg)
 {
-	struct shared *s = arg;
+	struct ring *g = arg;
 
-	s->task = (struct env_task){ .fn = hop, .arg = s };
-	hop(s);
+	g->wrong += g->tells != 2; /* in the order of the calls */
+	hop(g);
 }
 
-static void look(void *arg)
+static void ring_make(struct ring *g)
 {
-	struct shared *s = arg;
+	int r = io_reactors_new(REACTORS, "test", &g->set);
 
-	s->hops = -1;
+	if (r < 0)
+		skip_all(env_linux_strerror(r));
+	g->hops = g->tells = 0;
+	g->task = (struct env_task){ .fn = hop, .arg = g };
+	/* the message starts when they do */
+	io_tell(io_reactors_get(g->set, 0)->env, told, g);
+	io_tell(io_reactors_get(g->set, 0)->env, told, g);
+	io_tell(io_reactors_get(g->set, 0)->env, hop_first, g);
 }
 
 static void reactors(void)
 {
-	struct shared s = { 0 };
-	struct io_reactors_params p = { .n = 3, .name = "test", .pin = true, .init = init, .done = done, .arg = &s };
-	int r = io_reactors_start(&p, &s.set);
+	struct ring g = { 0 };
 
-	if (r < 0)
-		skip_all(env_linux_strerror(r));
-	ok(s.inits == 3 && s.dones == 0 && io_reactors_count(s.set) == 3, "three reactors start");
-	io_reactor_call(io_reactors_get(s.set, 0), start_hopping, &s);
-	while (!s.arrived)
-		sched_yield();
-	is_int(s.hops, 10000, "a message goes round");
-	io_reactor_call(io_reactors_get(s.set, 2), look, &s);
-	is_int(s.hops, -1, "a call returns when it is done");
-	io_reactors_stop(s.set);
-	is_int(s.dones, 3, "three reactors stop");
+	ring_make(&g);
+	is_int(io_reactors_count(g.set), REACTORS, "three reactors");
+	is_int(g.tells, 0, "nothing runs yet");
+	is_int(io_reactors_start(g.set), 0, "they start");
+	io_reactors_join(g.set);
+	is_int(g.hops, HOPS, "a message goes round");
+	is_int(g.wrong, 0, "messages keep their order");
+	io_reactors_free(g.set);
 
-	s.inits = s.dones = 0;
-	s.fail_at = 2;
-	is_int(io_reactors_start(&p, &s.set), -EXDEV, "an error of one init is told");
-	ok(s.inits == 3 && s.dones == 2, "those that had started are done");
+	ring_make(&g);
+	is_int(io_reactors_run(g.set), 0, "the first one on the caller's thread");
+	is_int(g.hops, HOPS, "a message goes round, and all have ended");
+	io_reactors_free(g.set);
+
+	is_int(io_reactors_new(REACTORS, "test", &g.set), 0, "made");
+	io_reactors_free(g.set);
+	ok(true, "and freed without having run");
 }
 
 int main(void)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Addresses, frame headers and the buffer pool; connections are tested in test/unit/rpc. */
+/* Addresses and frame headers; connections are tested in test/unit/rpc. */
 #include "net/addr.h"
 #include "net/frame.h"
-#include "net/pool.h"
 #include "tap.h"
 
 static void good_addr(const char *text, enum net_addr_kind kind, const char *host, unsigned port, bool v6)
@@ -75,34 +74,9 @@ static void test_frames(void)
 	ok(!net_frame_open(head, &back) && net_frame_intact(head, &back, NULL), "no body");
 }
 
-static void test_pool(void)
-{
-	struct net_pool p = { 0 };
-	void *a = net_pool_get(&p, 5000), *b;
-
-	ok(a && (uintptr_t)a % 4096 == 0, "page-aligned");
-	net_pool_put(&p, a, 5000);
-	b = net_pool_get(&p, 8192);
-	ok(a == b && p.kept == 0, "reused for its class");
-	net_pool_put(&p, b, 8192);
-	for (unsigned i = 0; i < 20; i++) {
-		void *big[20];
-
-		for (unsigned k = 0; k < 20; k++)
-			big[k] = net_pool_get(&p, WP_BULK_MAX - k);
-		for (unsigned k = 0; k < 20; k++)
-			net_pool_put(&p, big[k], WP_BULK_MAX - k);
-	}
-	ok(p.kept <= NET_POOL_KEEP && p.kept >= NET_POOL_KEEP - WP_BULK_MAX, "keeps no more than its limit");
-	net_pool_put(&p, NULL, 0);
-	net_pool_done(&p);
-	ok(p.kept == 0, "empty");
-}
-
 int main(void)
 {
 	test_addresses();
 	test_frames();
-	test_pool();
 	return done_testing();
 }

@@ -153,29 +153,20 @@ static void check_txn_bytes(void)
 	osd_txn_done(&t);
 }
 
-static void run(const char *stack)
+static void check_all(struct world *w)
 {
-	struct world w;
-	bool keeps;
+	bool keeps = world_keeps(w);
 
-	printf("# %s\n", stack);
-	world_open(&w, stack, 0);
-	keeps = world_keeps(&w);
-	check_basic(&w);
-	check_journal(&w);
+	check_basic(w);
+	check_journal(w);
 	if (keeps)
-		check_unstable_is_cut(&w);
-	check_random(&w, keeps);
-	(void)!world_sync(&w);
-	world_close(&w, true);
+		check_unstable_is_cut(w);
+	check_random(w, keeps);
 }
 
 int main(void)
 {
 	check_txn_bytes();
-	run("mem");
-	run("disk");
-	run("fault-mem");
-	run("fault-disk");
+	world_each(check_all);
 	return done_testing();
 }

@@ -266,32 +266,23 @@ static void check_full(void)
 	world_close(&w, true);
 }
 
-static void run(const char *stack)
+static void check_all(struct world *w)
 {
-	struct world w;
-	bool keeps;
+	bool keeps = world_keeps(w);
 
-	printf("# %s\n", stack);
-	world_open(&w, stack, 0);
-	keeps = world_keeps(&w);
-	check_basics(&w);
-	check_checksums(&w);
+	check_basics(w);
+	check_checksums(w);
 	if (keeps)
-		check_bit_rot(&w);
-	check_random(&w, 1, 0, keeps);
-	check_random(&w, 21, TIB(1) - (MODEL_MAX / 4), keeps); /* where the files of `disk` meet */
-	check_random(&w, 22, INT64_MAX - MODEL_MAX, keeps);
-	check_largest(&w, keeps);
-	(void)!world_sync(&w);
-	world_close(&w, true);
+		check_bit_rot(w);
+	check_random(w, 1, 0, keeps);
+	check_random(w, 21, TIB(1) - (MODEL_MAX / 4), keeps); /* where the files of `disk` meet */
+	check_random(w, 22, INT64_MAX - MODEL_MAX, keeps);
+	check_largest(w, keeps);
 }
 
 int main(void)
 {
-	run("mem");
-	run("disk");
-	run("fault-mem");
-	run("fault-disk");
+	world_each(check_all);
 	check_full();
 	return done_testing();
 }

@@ -133,34 +133,27 @@ static void submit(struct world *w, struct slot *s)
 	osd_io(w->dev, &s->io);
 }
 
-static void run(const char *stack, unsigned steps)
+static void check_all(struct world *w)
 {
-	struct world w;
-
-	world_open(&w, stack, 0);
 	memset(model, 0, SIZE);
 	model_size = bad = in_flight = 0;
 	model_exists = false;
-	for (unsigned i = 0; i < steps; i++) {
+	for (unsigned i = 0; i < STEPS; i++) {
 		struct slot *s = &slots[rnd(DEPTH)];
 
 		while (s->busy)
-			env_linux_run_once(w.env, true);
-		submit(&w, s);
+			env_linux_run_once(w->env, true);
+		submit(w, s);
 		if (rnd(6) == 0)
-			env_linux_run_once(w.env, false);
+			env_linux_run_once(w->env, false);
 	}
 	while (in_flight)
-		env_linux_run_once(w.env, true);
-	ok(!bad, "%s: results are as foretold (%u were not)", stack, bad);
-	world_close(&w, true);
+		env_linux_run_once(w->env, true);
+	ok(!bad, "%s: results are as foretold (%u were not)", w->stack, bad);
 }
 
 int main(void)
 {
-	run("mem", STEPS);
-	run("fault-mem", STEPS);
-	run("disk", STEPS);
-	run("fault-disk", STEPS);
+	world_each(check_all);
 	return done_testing();
 }

@@ -95,6 +95,21 @@ void world_close(struct world *w, bool remove)
 		printf("# %s stays\n", w->path);
 }
 
+void world_each(void (*checks)(struct world *w))
+{
+	static const char *const stacks[] = { "mem", "disk", "fault-mem", "fault-disk" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(stacks); i++) {
+		struct world w;
+
+		printf("# %s\n", stacks[i]);
+		world_open(&w, stacks[i], 0);
+		checks(&w);
+		(void)!world_sync(&w);
+		world_close(&w, true);
+	}
+}
+
 void world_wait(struct world *w, const bool *flag)
 {
 	while (!*flag)

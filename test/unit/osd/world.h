@@ -26,6 +26,8 @@ bool world_keeps(const struct world *w);
 void world_power_cut(struct world *w, uint64_t seed);
 void world_reopen(struct world *w);
 void world_close(struct world *w, bool remove);
+/* Opens every stack in turn and calls checks with it; what is unsynced then is synced before it is closed. */
+void world_each(void (*checks)(struct world *w));
 /* Runs the reactor until *flag. */
 void world_wait(struct world *w, const bool *flag);
 /* One operation, waited for. */
