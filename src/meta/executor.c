@@ -123,6 +123,7 @@ void mop_reset(struct op *op)
 	delete_drop(op);
 	op->n_inodes = 0;
 	op->n_usage = 0;
+	op->saves_counter = 0;
 	op->enc = (struct wp_enc){ 0 };
 	op->now_ns = target_now(op->mt);
 }
@@ -237,6 +238,7 @@ static int submit(struct op *op)
 		journal_undo(mt->journal);
 		return err;
 	}
+	mt->saved_counter = MAX(mt->saved_counter, op->saves_counter);
 	usage_apply(op);
 	delete_take(op);
 	mt->counters.mutations++;

@@ -274,11 +274,12 @@ int fid_alloc(struct op *op, struct wp_fid *ret)
 	if (mt->own_oid >= WP_FID_OID_MAX) {
 		if (mt->next_counter > WP_FID_COUNTER_MAX)
 			return -ENOSPC;
-		/* Burnt if the operation fails: there are enough. */
 		mt->own_seq = wp_fid_seq(mt->params.target, (uint32_t)mt->next_counter++);
 		mt->own_oid = 0;
-		counter_put(op, "next_seq", mt->next_counter);
 	}
+	/* The first operation that commits with a fid of a new sequence says that it is taken: the one that began it may have failed. */
+	if (mt->next_counter != mt->saved_counter)
+		counter_put(op, "next_seq", op->saves_counter = mt->next_counter);
 	*ret = (struct wp_fid){ .seq = mt->own_seq, .oid = ++mt->own_oid };
 	return 0;
 }

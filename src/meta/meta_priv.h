@@ -162,6 +162,7 @@ struct op {
 	uint64_t now_ns;
 	uint32_t stage;          /* of operations that run several times */
 	uint64_t index;          /* reply when durable up to here */
+	uint64_t saves_counter;	 /* 0, or next_counter as the transaction puts it */
 	bool committed;          /* changes were submitted in this run */
 	bool lazy;               /* answer without waiting */
 	bool frees;              /* it turned out to be as OPF_FREES */
@@ -213,6 +214,7 @@ struct meta_target {
 	struct locktab locks;
 
 	uint64_t next_counter;     /* sequences: next to be given out */
+	uint64_t saved_counter;	   /* as the index has it */
 	uint64_t own_seq;
 	uint32_t own_oid;
 

@@ -425,7 +425,7 @@ int meta_seq_alloc(struct op *op)
 		key_u64(&k, KEY_GRANT, rep.first + n);
 		osd_txn_put(&op->txn, key_slice(&k), osd_slice(v, sizeof(v)));
 	}
-	counter_put(op, "next_seq", mt->next_counter + m->count);
+	counter_put(op, "next_seq", op->saves_counter = mt->next_counter + m->count);
 	wp_seq_alloc_rep_enc(mop_enc(op, 64), &rep);
 	err = mop_commit(op);
 	if (!err)

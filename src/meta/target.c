@@ -95,7 +95,7 @@ static int start_up(struct meta_target *mt)
 	mt->own_seq = wp_fid_seq(mt->params.target, (uint32_t)mt->next_counter++);
 	mt->own_oid = 0;
 	counter_put(op, "boot_epoch", mt->boot_epoch);
-	counter_put(op, "next_seq", mt->next_counter);
+	counter_put(op, "next_seq", op->saves_counter = mt->next_counter);
 	err = mt->next_counter > WP_FID_COUNTER_MAX ? -ENOSPC : mop_commit_step(op);
 	mop_internal_done(op);
 	mt->svc.boot_epoch = mt->boot_epoch;
