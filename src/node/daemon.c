@@ -188,7 +188,7 @@ int daemon_write_pid_file(void)
 	return -err;
 }
 
-static void block_signals(void)
+static bool block_signals(void)
 {
 	sigset_t set;
 
@@ -199,6 +199,9 @@ static void block_signals(void)
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL); /* before threads are made: they inherit it */
 	self.signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (self.signal_fd < 0)
+		log_err("node", "cannot watch for signals: %s", strerror(errno));
+	return self.signal_fd >= 0;
 }
 
 bool daemon_start(const struct conf_program *p, int argc, char **argv, uint16_t role, struct rpc_identity *id, int *exit_status)
@@ -227,9 +230,8 @@ bool daemon_start(const struct conf_program *p, int argc, char **argv, uint16_t 
 	if (daemon_options.background && !go_background())
 		return false;
 	log_setup(id->name, (enum log_level)daemon_common.log_level);
-	if (!open_log())
+	if (!open_log() || !block_signals())
 		return false;
-	block_signals();
 	*exit_status = 0;
 	return true;
 }

@@ -314,8 +314,8 @@ static void take_map(struct mgmtc *m, struct rpc_call *call)
 		r = cluster_map_decode(m->pages.body.p, m->pages.body.len, &map);
 	map_pages_reset(&m->pages);
 	if (r < 0) {
-		log_err("node", "the management daemon sent a malformed cluster map: %s", strerror(-wp_err_to_errno(r)));
-		return env_timer_in(m->env, &m->watch_retry, REFUSED_RETRY_NS);
+		log_err("node", r == -ENOMEM ? "no memory for the cluster map" : "the management daemon sent a malformed cluster map");
+		return env_timer_in(m->env, &m->watch_retry, r == -ENOMEM ? RETRY_NS : REFUSED_RETRY_NS);
 	}
 	/* A management daemon that lost its state starts again with low versions: any other map is taken, not only newer ones. */
 	if (!m->map || cluster_map_version(map) != cluster_map_version(m->map)) {

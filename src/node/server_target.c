@@ -26,8 +26,10 @@ static int format_folder(struct server *s, struct server_target_state *t)
 	char why[IDENTITY_WHY_MAX];
 	int r = identity_new(s->program->service, backend_name(s->opts->backend), &t->identity);
 
-	if (r < 0)
+	if (r < 0) {
+		log_err("node", "cannot draw the number of a new target: %s", strerror(-r));
 		return r;
+	}
 	params = device_params(s, t);
 	r = backend_of(t)->format(&params);
 	if (r < 0 && r != -EEXIST) {

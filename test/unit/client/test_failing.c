@@ -262,7 +262,7 @@ int main(void)
 	log_setup("test", LOG_ERR);
 	for (size_t i = 0; i < SIZE; i++)
 		data[i] = (uint8_t)(i * 31 + i / 4096);
-	for (kind = FAIL_ALLOC; kind < FAIL_KINDS; kind++) {
+	for (kind = FAIL_ALLOC; kind <= FAIL_REPLY; kind++) {
 		for (k = 1; one(); k++)
 			;
 		ok(k > 3, "no %s of the first %u fails unheard", names[kind], k - 1);

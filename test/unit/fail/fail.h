@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-enum fail_kind { FAIL_ALLOC, FAIL_NET, FAIL_REPLY, FAIL_KINDS };
+enum fail_kind { FAIL_ALLOC, FAIL_NET, FAIL_REPLY, FAIL_SYSTEM, FAIL_KINDS };
 
 /* The k-th call of this kind from now on fails; 0: none does any more. */
 void fail_at(enum fail_kind kind, unsigned k);
