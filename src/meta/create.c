@@ -116,7 +116,8 @@ int meta_mknod(struct op *op)
 	err = entry_fill(op, i, 0, false, &rep.entry);
 	if (err)
 		return err;
-	wp_mknod_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
+	entry_dir(op, dir, &rep.dir);
+	wp_mknod_rep_enc(mop_enc(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
 	return mop_commit(op);
 }
 
@@ -136,7 +137,8 @@ int meta_mkdir(struct op *op)
 		err = entry_fill(op, i, 0, false, &rep.entry);
 	if (err)
 		return err;
-	wp_mkdir_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
+	entry_dir(op, dir, &rep.dir);
+	wp_mkdir_rep_enc(mop_enc(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
 	return mop_commit(op);
 }
 
@@ -162,6 +164,7 @@ int meta_symlink(struct op *op)
 	err = entry_fill(op, i, 0, false, &rep.entry);
 	if (err)
 		return err;
-	wp_symlink_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
+	entry_dir(op, dir, &rep.dir);
+	wp_symlink_rep_enc(mop_enc(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
 	return mop_commit(op);
 }

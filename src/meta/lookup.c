@@ -29,7 +29,7 @@ int meta_counters_get(struct op *op)
 
 int meta_lookup(struct op *op)
 {
-	struct wp_lookup_rep rep = { 0 };
+	struct wp_lookup_rep rep = { .found = 1 };
 	struct inode *dir, *i;
 	struct wp_fid fid;
 	uint32_t type;
@@ -39,17 +39,23 @@ int meta_lookup(struct op *op)
 	err = dir_get(op, &m->parent, &m->cred, MAY_EXEC, &dir);
 	if (!err)
 		err = name_check(m->name);
-	if (!err)
-		err = dentry_find(op->mt, &dir->fid, m->name, &fid, &type);
-	if (!err)
-		err = ino_get(op, &fid, &i);
-	if (!err)
-		err = entry_wait(op, i);
-	if (!err)
-		err = entry_fill(op, i, 0, false, &rep.entry);
 	if (err)
 		return err;
-	wp_lookup_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
+	err = dentry_find(op->mt, &dir->fid, m->name, &fid, &type);
+	if (err == -ENOENT && m->negative) {
+		rep.found = 0;
+		err = 0;
+	} else if (!err) {
+		err = ino_get(op, &fid, &i);
+		if (!err)
+			err = entry_wait(op, i);
+		if (!err)
+			err = entry_fill(op, i, 0, false, &rep.entry);
+	}
+	if (err)
+		return err;
+	entry_dir(op, dir, &rep.dir);
+	wp_lookup_rep_enc(mop_enc(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
 	return 0;
 }
 

@@ -394,11 +394,15 @@ void layout_done(struct meta_target *mt);
 
 /* ---- entry.c ------------------------------------------------------------------------------------------------------------------------------------ */
 
-
 /* rights: WP_RIGHTS_* of a capability to include, with the layout; 0: none unless the file is being written. want_layout: the
  * layout in any case. */
 int entry_fill(struct op *op, const struct inode *i, uint32_t rights, bool want_layout, struct wp_entry *ret) must_check;
 size_t entry_size(const struct wp_entry *e);
+/* The directory of a reply about names: attributes only, at most ENTRY_DIR_SIZE bytes encoded. */
+void entry_dir(struct op *op, const struct inode *dir, struct wp_entry *ret);
+#define ENTRY_DIR_SIZE 256u
+/* An inode of which a name was removed: if that was the last, nobody can ask its objects for anything. */
+int entry_fill_removed(struct op *op, const struct inode *i, struct wp_entry *ret) must_check;
 /* OP_WAIT: the inode is busy with a job and its attributes are wanted: the op runs again when it is over. */
 int entry_wait(struct op *op, const struct inode *i) must_check;
 void make_cap(struct op *op, const struct inode *i, uint32_t rights, uint32_t layout_gen, struct wp_cap *cap, uint8_t *mac);

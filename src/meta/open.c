@@ -106,7 +106,8 @@ int meta_open(struct op *op)
 	return err;
 }
 
-static int create_existing(struct op *op, const struct wp_create_req *m, const struct wp_fid *fid, struct wp_create_rep *rep)
+static int create_existing(struct op *op, const struct wp_create_req *m, const struct inode *dir, const struct wp_fid *fid,
+			   struct wp_create_rep *rep)
 {
 	struct inode *i;
 	uint32_t comps;
@@ -121,7 +122,8 @@ static int create_existing(struct op *op, const struct wp_create_req *m, const s
 		err = open_inode(op, i, &m->cred, m->flags | WP_OPEN_CREATE, &rep->entry, &comps);
 	if (err)
 		return err;
-	wp_create_rep_enc(mop_enc(op, entry_size(&rep->entry)), rep);
+	entry_dir(op, dir, &rep->dir);
+	wp_create_rep_enc(mop_enc(op, entry_size(&rep->entry) + ENTRY_DIR_SIZE), rep);
 	err = mop_commit(op);
 	if (!err)
 		register_handle(op, i, m->handle, m->flags, comps);
@@ -139,7 +141,7 @@ int meta_create(struct op *op)
 	META_REQ(op, create, m);
 	err = create_parent(op, &m->parent, m->name, &m->cred, &dir, &old);
 	if (err == -EEXIST)
-		return old.seq ? create_existing(op, m, &old, &rep) : -EISDIR;
+		return old.seq ? create_existing(op, m, dir, &old, &rep) : -EISDIR;
 	if (!err && handle_find(op->ses, m->handle))
 		err = -EINVAL;
 	if (!err)
@@ -152,7 +154,8 @@ int meta_create(struct op *op)
 	if (err)
 		return err;
 	rep.created = 1;
-	wp_create_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
+	entry_dir(op, dir, &rep.dir);
+	wp_create_rep_enc(mop_enc(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
 	err = mop_commit(op);
 	if (!err)
 		(void)handle_add(op, i, m->handle, m->flags, comps);
@@ -192,15 +195,20 @@ static void apply_hint(struct op *op, struct inode *i, const struct handle *h, c
 	i->dirty = true;
 }
 
-/* Settles the record if what the closing handle says is enough. Otherwise the objects are asked afterwards. */
-static void close_writer(struct op *op, const struct handle *h, const struct wp_close_req *m)
+/*
+ * Settles the record if what the closing handle says is enough. Otherwise the objects are asked afterwards. The inode if its
+ * attributes are exact then.
+ */
+static struct inode *close_writer(struct op *op, const struct handle *h, const struct wp_close_req *m)
 {
 	struct minode *mi = h->m;
 	struct inode *i;
 
 	mi->wrote |= m->wrote;
-	if (mi->n_writers > 1 || mi->job || mi->orphan || op->mt->grace || ino_load(op, &m->fid, &i) || !(i->flags & INO_WRITING))
-		return;
+	if (mi->n_writers > 1 || mi->job || mi->orphan || op->mt->grace || ino_load(op, &m->fid, &i))
+		return NULL;
+	if (!(i->flags & INO_WRITING))
+		return i;
 	if (!mi->wrote) {
 		i->flags &= ~(uint32_t)INO_WRITING;
 		i->comps = mi->comps_before;
@@ -209,25 +217,34 @@ static void close_writer(struct op *op, const struct handle *h, const struct wp_
 		apply_hint(op, i, h, &m->hint);
 		mi->wrote = false;
 	}
+	return i->flags & INO_WRITING ? NULL : i;
 }
 
 int meta_close(struct op *op)
 {
+	struct wp_close_rep rep = { 0 };
+	struct inode *i = NULL;
 	struct handle *h;
 	int err;
 
 	META_REQ(op, close, m);
-	wp_close_rep_enc(mop_enc(op, 64), &(struct wp_close_rep){ 0 });
+	wp_close_rep_enc(mop_enc(op, 64), &rep);
 	h = handle_find(op->ses, m->handle);
 	if (!h)
 		return 0; /* closed before, or lost with an eviction */
 	if (h->m->ino != wp_fid_to_ino(&m->fid))
 		return -EINVAL;
 	if (h->flags & WP_OPEN_WRITE)
-		close_writer(op, h, m);
+		i = close_writer(op, h, m);
+	if (i && !entry_fill(op, i, 0, false, &rep.entry)) {
+		rep.has = WP_CLOSE_REP_HAS_ENTRY;
+		wp_close_rep_enc(mop_enc(op, entry_size(&rep.entry) + 64), &rep);
+	}
 	err = mop_commit(op);
-	if (err)
+	if (err) {
 		h->m->wrote = true; /* no room for the record: the objects are asked when there is */
+		wp_close_rep_enc(mop_enc(op, 64), &(struct wp_close_rep){ 0 });
+	}
 	handle_drop(op->mt, h);
 	ino_released(op->mt, &m->fid);
 	return 0;

@@ -108,6 +108,7 @@ int meta_readdir(struct op *op)
 	rep.entries = p.e;
 	rep.entries_n = p.n;
 	rep.parent = dir->parent.seq ? dir->parent : dir->fid;
-	wp_readdir_rep_enc(mop_enc(op, p.bytes + p.n * 32u + 256), &rep);
+	entry_dir(op, dir, &rep.dir);
+	wp_readdir_rep_enc(mop_enc(op, p.bytes + p.n * 48u + 256 + ENTRY_DIR_SIZE), &rep);
 	return 0;
 }

@@ -157,6 +157,23 @@ static int find_both(struct op *op, const struct wp_rename_req *m, struct side *
 	return !err && m->flags & WP_RENAME_NOREPLACE ? -EEXIST : err;
 }
 
+/* Everything as it is afterwards. */
+static int fill_reply(struct op *op, const struct side *from, const struct side *to, struct wp_rename_rep *rep)
+{
+	int err = entry_fill(op, from->child, 0, false, &rep->entry);
+
+	if (!err && to->child && to->child != from->child) {
+		err = entry_fill_removed(op, to->child, &rep->other);
+		rep->has |= WP_RENAME_REP_HAS_OTHER;
+	}
+	if (err)
+		return err;
+	entry_dir(op, from->dir, &rep->dir);
+	entry_dir(op, to->dir, &rep->new_dir);
+	wp_rename_rep_enc(mop_enc(op, entry_size(&rep->entry) + entry_size(&rep->other) + 2 * ENTRY_DIR_SIZE), rep);
+	return 0;
+}
+
 int meta_rename(struct op *op)
 {
 	struct wp_rename_rep rep = { 0 };
@@ -168,9 +185,8 @@ int meta_rename(struct op *op)
 	if (err)
 		return err;
 	rep.moved = from.child->fid;
-	wp_rename_rep_enc(mop_enc(op, 128), &rep);
-	if (from.child == to.child)
-		return 0; /* two names of one inode, or the same: nothing happens */
+	if (from.child == to.child) /* two names of one inode, or the same: nothing happens */
+		return fill_reply(op, &from, &to, &rep);
 	err = check_all(op, &from, &to, m);
 	if (err)
 		return err;
@@ -189,8 +205,9 @@ int meta_rename(struct op *op)
 	}
 	ino_touch(op, from.dir, TOUCH_MTIME | TOUCH_CTIME);
 	ino_touch(op, to.dir, TOUCH_MTIME | TOUCH_CTIME);
-	wp_rename_rep_enc(mop_enc(op, 128), &rep);
-	err = mop_commit(op);
+	err = fill_reply(op, &from, &to, &rep);
+	if (!err)
+		err = mop_commit(op);
 	if (!to.child || m->flags & WP_RENAME_EXCHANGE)
 		return err;
 	if (err) {

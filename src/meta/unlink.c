@@ -23,6 +23,7 @@ static int find_victim(struct op *op, const struct wp_fid *parent, struct wp_str
 
 int meta_unlink(struct op *op)
 {
+	struct wp_unlink_rep rep = { 0 };
 	struct inode *dir, *i;
 	int err;
 
@@ -35,7 +36,12 @@ int meta_unlink(struct op *op)
 	dentry_del(op, &dir->fid, m->name);
 	ino_touch(op, dir, TOUCH_MTIME | TOUCH_CTIME);
 	ino_drop_name(op, i, &dir->fid, m->name);
-	wp_unlink_rep_enc(mop_enc(op, 64), &(struct wp_unlink_rep){ .fid = i->fid });
+	rep.fid = i->fid;
+	err = entry_fill_removed(op, i, &rep.entry);
+	if (err)
+		return err;
+	entry_dir(op, dir, &rep.dir);
+	wp_unlink_rep_enc(mop_enc(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
 	err = mop_commit(op);
 	if (!err)
 		ino_unlinked_done(op, i);
@@ -54,6 +60,7 @@ void ino_drop_name(struct op *op, struct inode *i, const struct wp_fid *parent, 
 
 int meta_rmdir(struct op *op)
 {
+	struct wp_rmdir_rep rep = { 0 };
 	struct inode *dir, *i;
 	int err;
 
@@ -72,7 +79,9 @@ int meta_rmdir(struct op *op)
 	ino_touch(op, dir, TOUCH_MTIME | TOUCH_CTIME);
 	dir->nlink--;
 	ino_destroy(op, i);
-	wp_rmdir_rep_enc(mop_enc(op, 64), &(struct wp_rmdir_rep){ .fid = i->fid });
+	rep.fid = i->fid;
+	entry_dir(op, dir, &rep.dir);
+	wp_rmdir_rep_enc(mop_enc(op, ENTRY_DIR_SIZE + 64), &rep);
 	return mop_commit(op);
 }
 
@@ -107,6 +116,7 @@ int meta_link(struct op *op)
 	err = entry_fill(op, i, 0, false, &rep.entry);
 	if (err)
 		return err;
-	wp_link_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
+	entry_dir(op, dir, &rep.dir);
+	wp_link_rep_enc(mop_enc(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
 	return mop_commit(op);
 }

@@ -212,6 +212,7 @@ static int check_presence(struct op *op, const struct inode *i, struct wp_str na
 
 int meta_setxattr(struct op *op)
 {
+	struct wp_setxattr_rep rep = { 0 };
 	enum space space;
 	struct inode *i;
 	int err;
@@ -235,13 +236,16 @@ int meta_setxattr(struct op *op)
 	if (err)
 		return err;
 	ino_touch(op, i, TOUCH_CTIME);
-	(void)mop_enc(op, 64);
-	wp_setxattr_rep_enc(&op->enc, &(struct wp_setxattr_rep){ 0 });
+	err = entry_fill(op, i, 0, false, &rep.entry);
+	if (err)
+		return err;
+	wp_setxattr_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
 	return mop_commit(op);
 }
 
 int meta_removexattr(struct op *op)
 {
+	struct wp_removexattr_rep rep = { 0 };
 	struct wp_bytes old;
 	enum space space;
 	struct inode *i;
@@ -266,6 +270,9 @@ int meta_removexattr(struct op *op)
 	if (err)
 		return err;
 	ino_touch(op, i, TOUCH_CTIME);
-	wp_removexattr_rep_enc(mop_enc(op, 64), &(struct wp_removexattr_rep){ 0 });
+	err = entry_fill(op, i, 0, false, &rep.entry);
+	if (err)
+		return err;
+	wp_removexattr_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
 	return mop_commit(op);
 }
