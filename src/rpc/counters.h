@@ -19,6 +19,8 @@
 	X(connects_failed, "count", "outgoing connections that failed before they were usable")                               \
 	X(disconnects, "count", "usable outgoing connections lost")                                                           \
 	X(pings, "count", "pings sent on silent connections")                                                                 \
+	X(notices_in, "count", "notices received")                                                                            \
+	X(notices_out, "count", "notices sent")                                                                               \
 	X(requests, "count", "requests received")                                                                             \
 	X(replies, "count", "replies sent")                                                                                   \
 	X(replies_dropped, "count", "replies whose connection was gone")                                                      \
