@@ -39,6 +39,7 @@ uint16_t rpc_conn_role(const struct rpc_conn *c) { return WP_ROLE_CLIENT; }
 void *rpc_conn_data(const struct rpc_conn *c) { return c->data; }
 void rpc_conn_set_data(struct rpc_conn *c, void *data) { c->data = data; }
 void rpc_conn_close(struct rpc_conn *c) {}
+void rpc_conn_notice(struct rpc_conn *c, uint16_t op, const void *body, size_t len) { abort(); }
 void rpc_call_init(struct rpc_call *c, uint16_t op, rpc_done_fn *done, void *arg) { abort(); }
 struct wp_enc *rpc_call_enc(struct rpc_call *c, size_t max) { abort(); }
 void rpc_call(struct rpc_peer *peer, struct rpc_call *c) { abort(); }

@@ -15,7 +15,8 @@ int create_parent(struct op *op, const struct wp_fid *parent, struct wp_str name
 	err = dentry_find(op->mt, &(*dir)->fid, name, existing, &type);
 	if (err != -ENOENT)
 		return err ? err : -EEXIST;
-	return access_check(op, *dir, c, MAY_WRITE | MAY_EXEC);
+	err = access_check(op, *dir, c, MAY_WRITE | MAY_EXEC);
+	return !err && lease_want(op, *dir, LEASE_CHANGE_NAMES) ? OP_WAIT : err;
 }
 
 /* Owner, group and set-id bits as Linux gives them. */
@@ -118,7 +119,10 @@ int meta_mknod(struct op *op)
 		return err;
 	entry_dir(op, dir, &rep.dir);
 	wp_mknod_rep_enc(mop_enc(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
-	return mop_commit(op);
+	err = mop_commit(op);
+	if (!err && lease_name_entries(op, i, &rep.entry, dir, &rep.dir))
+		wp_mknod_rep_enc(mop_enc_granted(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
+	return err;
 }
 
 int meta_mkdir(struct op *op)
@@ -139,7 +143,10 @@ int meta_mkdir(struct op *op)
 		return err;
 	entry_dir(op, dir, &rep.dir);
 	wp_mkdir_rep_enc(mop_enc(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
-	return mop_commit(op);
+	err = mop_commit(op);
+	if (!err && lease_name_entries(op, i, &rep.entry, dir, &rep.dir))
+		wp_mkdir_rep_enc(mop_enc_granted(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
+	return err;
 }
 
 int meta_symlink(struct op *op)
@@ -166,5 +173,8 @@ int meta_symlink(struct op *op)
 		return err;
 	entry_dir(op, dir, &rep.dir);
 	wp_symlink_rep_enc(mop_enc(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
-	return mop_commit(op);
+	err = mop_commit(op);
+	if (!err && lease_name_entries(op, i, &rep.entry, dir, &rep.dir))
+		wp_symlink_rep_enc(mop_enc_granted(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
+	return err;
 }

@@ -17,6 +17,7 @@
 #include "journal/journal.h"
 #include "layout/stripe.h"
 #include "meta/counters.h"
+#include "meta/lease.h"
 #include "meta/locktab.h"
 #include "meta/meta.h"
 #include "proto/fid.h"
@@ -120,7 +121,16 @@ struct session {
 	struct htab handles;
 	bool reclaiming;         /* known from before the restart, has not told all it holds */
 	bool dead;               /* ended; freed when no op refers to it */
+	bool doomed;		 /* served no more; ends when what it holds in its memory has run out */
 	uint32_t ops;            /* in the executor */
+	/* leases */
+	bool leases;	 /* answers recalls, may have some */
+	bool lease_away; /* from before the restart, not back */
+	uint32_t n_leases, lease_epoch, resends;
+	uint64_t lease_seq;
+	struct list lru;		    /* struct lease: not recalled, the least recently used first */
+	struct list unsent, recalls;	    /* recalled: not told yet; told */
+	struct list unsent_link, recalling; /* lease_tab */
 };
 
 /* ---- operations ------------------------------------------------------------------------------------------------------------------ */
@@ -163,8 +173,13 @@ struct op {
 	uint64_t index;          /* reply when durable up to here */
 	bool committed;          /* changes were submitted in this run */
 	bool lazy;               /* answer without waiting */
+	bool granted;		 /* the reply grants leases, */
+	uint32_t lease_epoch;	 /* in this epoch of the session's */
+	uint32_t lease_pending;	 /* inodes whose leases others have not given back yet */
+	struct list lease_waits;
 	int err;
 	struct wp_enc enc;       /* reply */
+	struct wp_enc enc_granted; /* the same with the leases that were granted when it was committed; p NULL: none */
 	void *msg;               /* decoded request, kept over runs */
 	void *priv;
 	/* the transaction being built */
@@ -209,6 +224,7 @@ struct meta_target {
 	struct list lingering;     /* struct linger */
 	struct env_timer linger_timer;
 	struct locktab locks;
+	struct lease_tab leases;
 
 	uint64_t next_counter;     /* sequences: next to be given out */
 	uint64_t own_seq;
@@ -291,6 +307,9 @@ void executor_fail_all(struct meta_target *mt, int err);
 void mop_reset(struct op *op);
 /* The encoder of the reply body, with room for max bytes. */
 struct wp_enc *mop_enc(struct op *op, size_t max);
+/* For mutations, after the commit: the reply as it is sent now. What mop_enc has is kept, and sent when the request comes again:
+ * leases are granted once. */
+struct wp_enc *mop_enc_granted(struct op *op, size_t max);
 
 /* ---- reply_cache.c --------------------------------------------------------------------------------------------------------------------- */
 
@@ -493,6 +512,9 @@ struct conn_ref {
 
 struct session *session_find(struct meta_target *mt, uint64_t id);
 void session_put(struct session *ses); /* an op is done with it */
+void session_end(struct meta_target *mt, struct session *s); /* nothing of it remains but for ops that still run */
+/* Evicts a client that may go on using its leases until they run out: it is not served from now on, and ended then. */
+void session_doom(struct meta_target *mt, struct session *s, const char *why);
 /* The session of the request, if its connection is attached to it. */
 struct session *session_of(struct meta_target *mt, const struct rpc_req *req);
 int session_load_all(struct meta_target *mt) must_check;
@@ -514,7 +536,7 @@ op_fn meta_session_open, meta_session_attach, meta_session_close, meta_session_p
 op_fn meta_lookup, meta_getattr, meta_readlink, meta_access, meta_statfs, meta_get_path, meta_opendir, meta_refresh_cap, meta_sync_op;
 op_fn meta_setattr, meta_mknod, meta_mkdir, meta_symlink, meta_create, meta_open, meta_close, meta_unlink, meta_rmdir, meta_rename;
 op_fn meta_link, meta_readdir, meta_getxattr, meta_listxattr, meta_setxattr, meta_removexattr, meta_set_layout, meta_usage_get;
-op_fn meta_lock, meta_lock_test, meta_lock_cancel, meta_lock_release_owner;
+op_fn meta_lease_release, meta_lock, meta_lock_test, meta_lock_cancel, meta_lock_release_owner;
 
 /* In a handler: declares *m, the decoded request, or returns the error. Decoded once, kept over runs. */
 #define META_REQ(op, type, m)                                                                                                 \

@@ -57,6 +57,25 @@ static int open_entry(struct op *op, struct inode *i, uint32_t flags, struct wp_
 	return 0;
 }
 
+static bool open_want(struct op *op, const struct inode *i, uint32_t flags)
+{
+	if (flags & (WP_OPEN_WRITE | WP_OPEN_TRUNC) && inode_is_reg(i))
+		return lease_want(op, i, LEASE_CHANGE_DATA);
+	return lease_want_read(op, i);
+}
+
+/* Who opens for writing keeps nothing that it will change; who opens for reading may keep what it reads. */
+static bool open_lease(struct op *op, const struct inode *i, uint32_t flags, struct wp_entry *e)
+{
+	uint32_t bits = WP_LEASE_ATTR | WP_LEASE_LAYOUT;
+
+	if (flags & WP_OPEN_WRITE && inode_is_reg(i))
+		bits = 0;
+	else if (flags & WP_OPEN_READ && inode_is_reg(i))
+		bits |= WP_LEASE_DATA_READ;
+	return lease_entry(op, i, bits, e);
+}
+
 static int open_inode(struct op *op, struct inode *i, const struct wp_cred *c, uint32_t flags, struct wp_entry *e,
 		      uint32_t *comps)
 {
@@ -64,6 +83,8 @@ static int open_inode(struct op *op, struct inode *i, const struct wp_cred *c, u
 
 	if (!err)
 		err = entry_wait(op, i);
+	if (!err && open_want(op, i, flags))
+		err = OP_WAIT;
 	if (!err)
 		err = open_truncate(op, i, flags);
 	if (!err)
@@ -101,9 +122,20 @@ int meta_open(struct op *op)
 		return err;
 	wp_open_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
 	err = mop_commit(op);
-	if (!err)
-		register_handle(op, i, m->handle, m->flags, comps);
-	return err;
+	if (err)
+		return err;
+	register_handle(op, i, m->handle, m->flags, comps);
+	if (open_lease(op, i, m->flags, &rep.entry))
+		wp_open_rep_enc(mop_enc_granted(op, entry_size(&rep.entry)), &rep);
+	return 0;
+}
+
+/* The same for both ways. */
+static void create_granted(struct op *op, const struct inode *dir, const struct inode *i, uint32_t flags,
+			   struct wp_create_rep *rep)
+{
+	if (open_lease(op, i, flags, &rep->entry) | lease_entry(op, dir, 0, &rep->dir))
+		wp_create_rep_enc(mop_enc_granted(op, entry_size(&rep->entry) + ENTRY_DIR_SIZE), rep);
 }
 
 static int create_existing(struct op *op, const struct wp_create_req *m, const struct inode *dir, const struct wp_fid *fid,
@@ -125,9 +157,11 @@ static int create_existing(struct op *op, const struct wp_create_req *m, const s
 	entry_dir(op, dir, &rep->dir);
 	wp_create_rep_enc(mop_enc(op, entry_size(&rep->entry) + ENTRY_DIR_SIZE), rep);
 	err = mop_commit(op);
-	if (!err)
-		register_handle(op, i, m->handle, m->flags, comps);
-	return err;
+	if (err)
+		return err;
+	register_handle(op, i, m->handle, m->flags, comps);
+	create_granted(op, dir, i, m->flags, rep);
+	return 0;
 }
 
 int meta_create(struct op *op)
@@ -157,9 +191,11 @@ int meta_create(struct op *op)
 	entry_dir(op, dir, &rep.dir);
 	wp_create_rep_enc(mop_enc(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
 	err = mop_commit(op);
-	if (!err)
-		(void)handle_add(op, i, m->handle, m->flags, comps);
-	return err;
+	if (err)
+		return err;
+	(void)handle_add(op, i, m->handle, m->flags, comps);
+	create_granted(op, dir, i, m->flags, &rep);
+	return 0;
 }
 
 /* ---- close ----------------------------------------------------------------------------------------------------------------------- */
@@ -244,6 +280,8 @@ int meta_close(struct op *op)
 	if (err) {
 		h->m->wrote = true; /* no room for the record: the objects are asked when there is */
 		wp_close_rep_enc(mop_enc(op, 64), &(struct wp_close_rep){ 0 });
+	} else if (rep.has && lease_entry(op, i, WP_LEASE_ATTR | WP_LEASE_LAYOUT, &rep.entry)) {
+		wp_close_rep_enc(mop_enc_granted(op, entry_size(&rep.entry) + 64), &rep);
 	}
 	handle_drop(op->mt, h);
 	ino_released(op->mt, &m->fid);

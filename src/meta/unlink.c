@@ -33,6 +33,8 @@ int meta_unlink(struct op *op)
 		return err;
 	if (inode_is_dir(i))
 		return -EISDIR;
+	if (lease_want(op, dir, LEASE_CHANGE_NAMES) | lease_want(op, i, LEASE_CHANGE_ATTR))
+		return OP_WAIT;
 	dentry_del(op, &dir->fid, m->name);
 	ino_touch(op, dir, TOUCH_MTIME | TOUCH_CTIME);
 	ino_drop_name(op, i, &dir->fid, m->name);
@@ -43,9 +45,12 @@ int meta_unlink(struct op *op)
 	entry_dir(op, dir, &rep.dir);
 	wp_unlink_rep_enc(mop_enc(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
 	err = mop_commit(op);
-	if (!err)
-		ino_unlinked_done(op, i);
-	return err;
+	if (err)
+		return err;
+	ino_unlinked_done(op, i);
+	if (lease_name_entries(op, i, &rep.entry, dir, &rep.dir))
+		wp_unlink_rep_enc(mop_enc_granted(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
+	return 0;
 }
 
 void ino_drop_name(struct op *op, struct inode *i, const struct wp_fid *parent, struct wp_str name)
@@ -75,6 +80,8 @@ int meta_rmdir(struct op *op)
 	err = dir_is_empty(op->mt, &i->fid);
 	if (err)
 		return err;
+	if (lease_want(op, dir, LEASE_CHANGE_NAMES) | lease_want(op, i, LEASE_ALL))
+		return OP_WAIT;
 	dentry_del(op, &dir->fid, m->name);
 	ino_touch(op, dir, TOUCH_MTIME | TOUCH_CTIME);
 	dir->nlink--;
@@ -82,7 +89,10 @@ int meta_rmdir(struct op *op)
 	rep.fid = i->fid;
 	entry_dir(op, dir, &rep.dir);
 	wp_rmdir_rep_enc(mop_enc(op, ENTRY_DIR_SIZE + 64), &rep);
-	return mop_commit(op);
+	err = mop_commit(op);
+	if (!err && lease_name_entries(op, NULL, NULL, dir, &rep.dir))
+		wp_rmdir_rep_enc(mop_enc_granted(op, ENTRY_DIR_SIZE + 64), &rep);
+	return err;
 }
 
 int meta_link(struct op *op)
@@ -98,9 +108,10 @@ int meta_link(struct op *op)
 	err = ino_get(op, &m->fid, &i);
 	if (!err)
 		err = entry_wait(op, i);
-	if (!err)
-		err = create_parent(op, &m->parent, m->name, &m->cred, &dir, &old);
 	if (err)
+		return err;
+	err = create_parent(op, &m->parent, m->name, &m->cred, &dir, &old);
+	if (err < 0)
 		return err;
 	if (inode_is_dir(i))
 		return -EPERM;
@@ -108,6 +119,8 @@ int meta_link(struct op *op)
 		return -ENOENT;
 	if (i->nlink >= WEFT_LINK_MAX)
 		return -EMLINK;
+	if (lease_want(op, i, LEASE_CHANGE_ATTR) | (err == OP_WAIT))
+		return OP_WAIT;
 	i->nlink++;
 	name_add(op, i, &dir->fid, m->name);
 	ino_touch(op, i, TOUCH_CTIME);
@@ -118,5 +131,8 @@ int meta_link(struct op *op)
 		return err;
 	entry_dir(op, dir, &rep.dir);
 	wp_link_rep_enc(mop_enc(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
-	return mop_commit(op);
+	err = mop_commit(op);
+	if (!err && lease_name_entries(op, i, &rep.entry, dir, &rep.dir))
+		wp_link_rep_enc(mop_enc_granted(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
+	return err;
 }

@@ -30,7 +30,7 @@ struct world {
 	uint16_t last_role;
 	uint64_t last_client_id;
 	char last_name[200];
-	struct rpc_conn *conn;    /* the last one that came up; NULL: it is gone */
+	struct rpc_conn *conn; /* the last one that came up; NULL: it is gone */
 	/* the peer */
 	unsigned state_up, state_down, attaches;
 	unsigned notices;
