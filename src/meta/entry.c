@@ -60,7 +60,7 @@ int entry_fill(struct op *op, const struct inode *i, uint32_t rights, bool want_
 
 void entry_dir(struct op *op, const struct inode *dir, struct wp_entry *e)
 {
-	memset(e, 0, sizeof(*e));
+	e->has = 0;
 	ino_attr(dir, &e->attr);
 	e->attr.change += dir->dirty && !dir->fresh ? 1 : 0;
 }

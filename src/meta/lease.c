@@ -7,7 +7,7 @@ enum { LEASE_FIRST = 1, LEASE_COUNTED = 2, LEASE_TRIM = 4 }; /* COUNTED: in leas
 
 #define TRIM_BATCH 64u
 #define SEND_BATCH 256u /* of one notice */
-#define RESENDS_MAX 4u  /* a client that loses its connections again and again does not win time for ever */
+#define PATIENCE 4u	/* a client that loses its connections, or falls silent, again and again does not win time for ever */
 
 static uint32_t now_us(struct meta_target *mt) { return (uint32_t)(env_mono_ns(mt->env) / 1000); }
 
@@ -151,8 +151,9 @@ static bool recall(struct meta_target *mt, struct lease *l, uint32_t bits, uint8
 		list_append(&t->unsent, &s->unsent_link);
 	if (list_empty(&s->recalling)) {
 		list_append(&t->recalling, &s->recalling);
-		s->resends = 0;
-		lease_timer_by(mt, MIN(s->seen_ns, env_mono_ns(mt->env)) + t->limit_ns);
+		s->patience = 0;
+		s->patience_us = l->when_us;
+		lease_timer_by(mt, s->seen_ns + t->limit_ns);
 	}
 	return true;
 }
@@ -190,30 +191,40 @@ void lease_flush(struct meta_target *mt)
 	}
 }
 
-/* A notice may have been lost with a connection. */
-void lease_conn_down(struct meta_target *mt, struct session *s)
+/* Time for the answer: the client could not give it before. */
+static void be_patient(struct meta_target *mt, struct session *s)
 {
-	uint32_t now = now_us(mt), limit = (uint32_t)(mt->leases.limit_ns / 1000);
-	struct lease *l;
+	if (s->patience++ < PATIENCE)
+		s->patience_us = now_us(mt);
+}
 
-	if (list_empty(&s->recalls) || s->doomed)
+/* A notice may have been lost with a connection, also with one of which this side does not know yet that it is dead. */
+static void send_again(struct meta_target *mt, struct session *s)
+{
+	if (s->doomed || (list_empty(&s->recalls) && list_empty(&s->unsent)))
 		return;
-	s->resends++;
-	while ((l = list_pop(&s->recalls, struct lease, link))) {
-		/* There must be time for the answer, but not any number of times. */
-		if (s->resends <= RESENDS_MAX && now - l->when_us > limit - limit / 4)
-			l->when_us = now - (limit - limit / 4);
-		list_append(&s->unsent, &l->link);
-	}
+	list_splice(&s->recalls, &s->unsent); /* the oldest stay first */
+	list_splice(&s->unsent, &s->recalls);
 	if (list_empty(&s->unsent_link))
 		list_append(&mt->leases.unsent, &s->unsent_link);
+	if (list_empty(&s->conns))
+		return;
+	be_patient(mt, s);
 	lease_flush(mt);
 }
 
-void lease_session_attached(struct meta_target *mt, struct session *s)
+void lease_conn_down(struct meta_target *mt, struct session *s) { send_again(mt, s); }
+void lease_session_attached(struct meta_target *mt, struct session *s) { send_again(mt, s); }
+
+void lease_session_heard(struct meta_target *mt, struct session *s)
 {
-	if (!list_empty(&s->unsent))
-		lease_flush(mt);
+	uint64_t now = env_mono_ns(mt->env), silent = now - s->seen_ns;
+
+	s->seen_ns = now;
+	if (silent > mt->leases.limit_ns && s->n_leases)
+		lease_session_void(mt, s);
+	else if (silent > mt->leases.limit_ns / 2 && !list_empty(&s->recalls))
+		be_patient(mt, s);
 }
 
 /* Room for others: the least recently used of who has most. */
@@ -389,7 +400,7 @@ static void answered(struct meta_target *mt, struct lease *l)
 
 	mt->counters.lease_recall_us += us;
 	mt->counters.lease_recall_us_max = MAX(mt->counters.lease_recall_us_max, (unsigned long long)us);
-	l->ses->resends = 0;
+	l->ses->patience = 0;
 	recall_over(mt, l);
 	list_del(&l->link);
 	list_append(&l->ses->lru, &l->link);

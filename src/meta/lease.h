@@ -104,6 +104,8 @@ void lease_session_init(struct meta_target *mt, struct session *s);
 /* Drops all: they are void, or the session ends. Returns how many there were. */
 unsigned lease_session_drop(struct meta_target *mt, struct session *s);
 void lease_session_void(struct meta_target *mt, struct session *s);
+/* A request of it came. Who was silent for too long has forgotten its leases. Sets seen_ns. */
+void lease_session_heard(struct meta_target *mt, struct session *s);
 void lease_session_attached(struct meta_target *mt, struct session *s);
 void lease_session_back(struct meta_target *mt, struct session *s); /* its leases of before the restart are not used any more */
 void lease_conn_down(struct meta_target *mt, struct session *s);

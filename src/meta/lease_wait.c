@@ -208,7 +208,7 @@ void lease_session_back(struct meta_target *mt, struct session *s)
 static uint64_t check_session(struct meta_target *mt, struct session *s, uint64_t now)
 {
 	uint64_t limit = mt->leases.limit_ns, next = s->seen_ns + limit;
-	uint32_t age;
+	uint32_t age, patient;
 
 	if (now >= next) {
 		if (s->doomed)
@@ -220,6 +220,8 @@ static uint64_t check_session(struct meta_target *mt, struct session *s, uint64_
 	if (s->doomed || list_empty(&s->recalls))
 		return next;
 	age = (uint32_t)(now / 1000) - list_first(&s->recalls, struct lease, link)->when_us;
+	patient = (uint32_t)(now / 1000) - s->patience_us;
+	age = MIN(age, patient);
 	if (age >= limit / 1000) {
 		session_doom(mt, s, "does not answer recalls of leases");
 		return next;
@@ -288,6 +290,7 @@ void lease_start(struct meta_target *mt)
 	struct session *s;
 
 	list_each (s, &mt->all_sessions, link) {
+		s->lease_seq = mt->boot_epoch << 40;
 		s->lease_away = s->leases;
 		t->away += s->leases;
 	}

@@ -126,7 +126,8 @@ struct session {
 	/* leases */
 	bool leases;	 /* answers recalls, may have some */
 	bool lease_away; /* from before the restart, not back */
-	uint32_t n_leases, lease_epoch, resends;
+	uint32_t n_leases, lease_epoch;
+	uint32_t patience, patience_us; /* times for answers begin not before; so often since the last answer */
 	uint64_t lease_seq;
 	struct list lru;		    /* struct lease: not recalled, the least recently used first */
 	struct list unsent, recalls;	    /* recalled: not told yet; told */

@@ -272,7 +272,7 @@ int meta_close(struct op *op)
 		return -EINVAL;
 	if (h->flags & WP_OPEN_WRITE)
 		i = close_writer(op, h, m);
-	if (i && !entry_fill(op, i, 0, false, &rep.entry)) {
+	if (i && op->ses->leases && !entry_fill(op, i, 0, false, &rep.entry)) {
 		rep.has = WP_CLOSE_REP_HAS_ENTRY;
 		wp_close_rep_enc(mop_enc(op, entry_size(&rep.entry) + 64), &rep);
 	}

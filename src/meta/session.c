@@ -62,23 +62,13 @@ void session_put(struct session *s)
 		session_free(s);
 }
 
-/* Who comes back after a long silence has forgotten its leases. */
-static void session_heard(struct meta_target *mt, struct session *s)
-{
-	uint64_t now = env_mono_ns(mt->env);
-
-	if (s->n_leases && now - s->seen_ns > mt->leases.limit_ns)
-		lease_session_void(mt, s);
-	s->seen_ns = now;
-}
-
 struct session *session_of(struct meta_target *mt, const struct rpc_req *req)
 {
 	struct conn_ref *ref = rpc_conn_data(req->conn);
 
 	if (!ref || !ref->ses || ref->ses->id != req->hdr.session || ref->ses->doomed)
 		return NULL;
-	session_heard(mt, ref->ses);
+	lease_session_heard(mt, ref->ses);
 	return ref->ses;
 }
 
@@ -345,7 +335,7 @@ int meta_session_attach(struct op *op)
 	s = session_find(mt, m->session);
 	if (!s || s->client_id != m->client_id || s->doomed)
 		return -WEFT_ENOSESSION;
-	session_heard(mt, s);
+	lease_session_heard(mt, s);
 	attach_conn(s, op->req->conn);
 	lease_session_back(mt, s);
 	lease_session_attached(mt, s);
