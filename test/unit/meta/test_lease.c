@@ -460,6 +460,37 @@ static void test_resend(void)
 	ok(!wait_call(&a), "done");
 }
 
+/* Who was cut off gets the time for its answer that it has not had, but not for ever. */
+static void test_patience(void)
+{
+	uint64_t evicted = counter("sessions_evicted"), start;
+	unsigned lost;
+
+	scene_make();
+	client_down(&b);
+	SEND(&a, mkdir, MKDIR, { NAME(s.d, "n"), .mode = 0755 });
+	world_sleep(&w, LIMIT_MS * 7 / 10);
+	ok_quiet(!client_attach(&b) && b.conn.refs_n == 1, "attached");
+	world_sleep(&w, LIMIT_MS / 2);
+	answer(&b);
+	ok(!wait_call(&a) && counter("sessions_evicted") == evicted, "late, but not for want of trying");
+	scene_make();
+	start = sim_now_ns(w.sim) / NSEC_PER_MSEC;
+	SEND(&a, mkdir, MKDIR, { NAME(s.d, "n"), .mode = 0755 });
+	for (lost = 0; lost < 40; lost++) {
+		world_sleep(&w, LIMIT_MS / 4);
+		client_down(&b);
+		if (client_attach(&b))
+			break;
+	}
+	start = sim_now_ns(w.sim) / NSEC_PER_MSEC - start;
+	ok(lost < 40 && start <= 4 * LIMIT_MS, "a client that only reconnects is evicted after %llu ms",
+	   (unsigned long long)start);
+	ok(!wait_call(&a), "and the other one goes on");
+	client_down(&b);
+	client_open(&b, 2, true);
+}
+
 static uint64_t now_ms(void) { return sim_now_ns(w.sim) / NSEC_PER_MSEC; }
 
 static void test_void(void)
@@ -774,6 +805,7 @@ int main(void)
 	test_void();
 	test_evict();
 	test_session_end();
+	test_patience();
 	test_contention();
 	test_restart();
 	test_waiting_and_death();
