@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Durable creates of one metadata target without a network: so many callers, each creating and closing files in one directory.
+ * One metadata target without a network: so many callers, each creating and closing files in one directory, durably; or looking
+ * names up there.
  *
- *	meta_create DIR [CALLERS [SECONDS [BACKEND]]]
+ *	meta_create DIR [CALLERS [SECONDS [BACKEND [create|lookup [leases]]]]]
  */
 #include <sys/stat.h>
 
@@ -25,13 +26,16 @@ struct caller {
 	bool opened, busy;
 };
 
+#define LOOKUP_FILES 1000u /* of each caller */
+
 static struct env *env;
 static struct meta_target *mt;
 static struct rpc_conn conn;
 static struct caller callers[1024];
 static unsigned n_callers = 64;
-static uint64_t session, done_files, end_ns, busy;
+static uint64_t session, done_files, start_ns, seconds_ns, end_ns, busy, preparing;
 static int open_err = 1;
+static bool lookups, leases;
 
 static void next(void *arg);
 
@@ -39,6 +43,7 @@ uint16_t rpc_conn_role(const struct rpc_conn *c) { return WP_ROLE_CLIENT; }
 void *rpc_conn_data(const struct rpc_conn *c) { return c->data; }
 void rpc_conn_set_data(struct rpc_conn *c, void *data) { c->data = data; }
 void rpc_conn_close(struct rpc_conn *c) {}
+void rpc_conn_notice(struct rpc_conn *c, uint16_t op, const void *body, size_t len) { abort(); }
 void rpc_call_init(struct rpc_call *c, uint16_t op, rpc_done_fn *done, void *arg) { abort(); }
 struct wp_enc *rpc_call_enc(struct rpc_call *c, size_t max) { abort(); }
 void rpc_call(struct rpc_peer *peer, struct rpc_call *c) { abort(); }
@@ -99,12 +104,25 @@ static void next(void *arg)
 	if (c->opened) {
 		c->opened = false;
 		done_files++;
+		if (lookups && c->files == LOOKUP_FILES && !--preparing) {
+			done_files = 0;
+			start_ns = env_mono_ns(env);
+			end_ns = start_ns + seconds_ns;
+		}
 		wp_close_req_enc(&e, &(struct wp_close_req){ .fid = c->fid, .handle = c->slot });
 		send_it(c, WP_OP_CLOSE, &e);
 		return;
 	}
 	if (env_mono_ns(env) >= end_ns) {
 		busy--;
+		return;
+	}
+	if (lookups && c->files >= LOOKUP_FILES) {
+		snprintf(name, sizeof(name), "file-%u-%llu", c->slot, (unsigned long long)(done_files++ % LOOKUP_FILES));
+		wp_lookup_req_enc(&e, &(struct wp_lookup_req){ .cred = { .uid = 1000, .flags = WP_CRED_CAP_DAC },
+							       .parent = WP_FID_ROOT,
+							       .name = wp_str(name) });
+		send_it(c, WP_OP_LOOKUP, &e);
 		return;
 	}
 	snprintf(name, sizeof(name), "file-%u-%llu", c->slot, (unsigned long long)c->files++);
@@ -132,7 +150,7 @@ static void open_session(void)
 	struct wp_enc e = body(c);
 
 	c->task = (struct env_task){ .fn = nothing };
-	wp_session_open_req_enc(&e, &(struct wp_session_open_req){ .client_id = 1, .slots = 1024 });
+	wp_session_open_req_enc(&e, &(struct wp_session_open_req){ .client_id = 1, .slots = 1024, .leases = leases });
 	send_it(c, WP_OP_SESSION_OPEN, &e);
 	while (!session)
 		env_linux_run_once(env, true);
@@ -141,9 +159,10 @@ static void open_session(void)
 
 static void run(unsigned seconds)
 {
-	uint64_t start = env_mono_ns(env);
-
-	end_ns = start + seconds * NSEC_PER_SEC;
+	start_ns = env_mono_ns(env);
+	seconds_ns = seconds * NSEC_PER_SEC;
+	end_ns = lookups ? UINT64_MAX : start_ns + seconds_ns;
+	preparing = n_callers;
 	busy = n_callers;
 	for (unsigned i = 0; i < n_callers; i++) {
 		callers[i].slot = (uint16_t)i;
@@ -152,8 +171,8 @@ static void run(unsigned seconds)
 	}
 	while (busy)
 		env_linux_run_once(env, true);
-	printf("%.0f creates and closes per second, %u callers\n",
-	       (double)done_files * 1e9 / (double)(env_mono_ns(env) - start), n_callers);
+	printf("%.0f %s per second, %u callers\n", (double)done_files * 1e9 / (double)(env_mono_ns(env) - start_ns),
+	       lookups ? "look-ups" : "creates and closes", n_callers);
 }
 
 int main(int argc, char **argv)
@@ -166,6 +185,8 @@ int main(int argc, char **argv)
 
 	if (argc < 2 || !ops || env_linux_new(NULL, &env))
 		return 1;
+	lookups = argc > 5 && !strcmp(argv[5], "lookup");
+	leases = argc > 6;
 	n_callers = argc > 2 ? (unsigned)MIN(atoi(argv[2]), 1024) : 64;
 	snprintf(path, sizeof(path), "%s/journal", argv[1]);
 	op = (struct osd_params){ .env = env, .path = argv[1], .capacity = argc > 4 ? 0 : GIB(2) };

@@ -46,6 +46,13 @@ struct client_cred {
  * -EACCES). Called on the reactor; must not block for long (reading /proc is fine). */
 typedef int client_groups_fn(void *arg, const struct client_cred *cred, uint32_t *ret, uint32_t max);
 
+/*
+ * What callers keep of answers that said so (attr_ttl_ns, entry_ttl_ns) must go: bits WP_LEASE_ATTR: attributes of fid; WP_LEASE_ENTRIES:
+ * names in it, and missing names; WP_LEASE_DATA_READ: its data. Must have taken effect when it returns: answers that are still on
+ * their way to whoever asked included. Called on any thread; must not wait for an operation of the mount.
+ */
+typedef void client_invalidate_fn(void *arg, const struct wp_fid *fid, uint32_t bits);
+
 /* ---- mount ------------------------------------------------------------------------------------------------------- */
 
 struct client_params {
@@ -57,6 +64,9 @@ struct client_params {
 	unsigned reactors;        /* clients that will be made of this mount; 0 is 1 */
 	uint32_t op_timeout_ms;   /* an operation without an answer for so long fails with -ETIMEDOUT; 0: never */
 	bool noatime;             /* reads do not touch access times */
+	bool cache;		  /* names and attributes are cached, under leases */
+	client_invalidate_fn *invalidate; /* NULL: nobody keeps anything */
+	void *invalidate_arg;
 	client_groups_fn *groups; /* NULL: supplementary groups are unknown to us, outcomes that need them are -EACCES */
 	void *groups_arg;
 };
@@ -105,6 +115,8 @@ struct client_res {
 	struct wp_attr attr;            /* settled: size and mtime are current */
 	struct client_file *file;       /* a reference that the caller now owns */
 	bool created;
+	bool data_cacheable;		/* open for reading: data may be kept until client_invalidate_fn says otherwise, */
+	bool data_kept;			/* and what was kept of it before is still valid */
 	bool eof;                       /* readdir: nothing follows */
 	uint64_t n;                     /* bytes, or an offset */
 	const void *data;               /* link target, value, list */
@@ -114,7 +126,30 @@ struct client_res {
 	const struct wp_layout *layout; /* NULL: none (a directory without own policy) */
 	struct client_lock lock;
 	struct wp_statfs_rep statfs;
+	uint64_t attr_ttl_ns;  /* attr may be kept for so long, if client_invalidate_fn is heeded; 0: not at all */
+	uint64_t entry_ttl_ns; /* the same for what the name stands for; with -ENOENT: that it stands for nothing */
 };
+
+/* ---- answers without asking -------------------------------------------------------------------------------------- */
+
+/*
+ * From the cache, at once, on any thread: what the operation of this name would give, 0 or its error; -EAGAIN: it has to be started.
+ * The started operations look here as well. readdir calls fn for the entries behind cookie, "." and ".." included, until it returns
+ * false; fn must not call functions of the client.
+ */
+int client_cached_lookup(struct client *c, const struct client_cred *cred, const struct wp_fid *parent, struct wp_str name,
+			 struct client_res *res) must_check;
+int client_cached_getattr(struct client *c, const struct wp_fid *fid, struct client_res *res) must_check;
+int client_cached_access(struct client *c, const struct client_cred *cred, const struct wp_fid *fid, uint32_t mask) must_check;
+int client_cached_opendir(struct client *c, const struct client_cred *cred, const struct wp_fid *fid,
+			  struct client_res *res) must_check;
+int client_cached_readlink(struct client *c, const struct wp_fid *fid, char *buf, size_t size, uint32_t *len) must_check;
+/* 0 never: only whether there is none (-ENODATA). */
+int client_cached_getxattr(struct client *c, const struct client_cred *cred, const struct wp_fid *fid) must_check;
+/* How long what names of the directory stand for may be kept, ns; 0: not at all. */
+uint64_t client_names_ttl(struct client *c, const struct wp_fid *dir);
+int client_cached_readdir(struct client *c, const struct wp_fid *dir, uint64_t cookie,
+			  bool (*fn)(void *arg, const struct wp_dirent *d), void *arg, bool *eof) must_check;
 
 /* err is 0 or a negative errno; res is never NULL. The op is gone when the callback is called. */
 typedef void client_cb(void *arg, int err, const struct client_res *res);
@@ -263,5 +298,10 @@ struct client_stats {
 	uint64_t ops, calls, retries, read_bytes, written_bytes, sessions_lost, bad_crcs;
 };
 void client_stats(const struct client *c, struct client_stats *ret);
+
+struct client_cache_stats {
+	uint64_t hits, misses, recalls, recalled, evicted, inodes, names;
+};
+void client_cache_stats(const struct client_mount *m, struct client_cache_stats *ret);
 
 #endif

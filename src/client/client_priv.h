@@ -16,6 +16,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/list.h"
+#include "client/cache.h"
 #include "client/client.h"
 #include "layout/stripe.h"
 #include "node/clustermap.h"
@@ -38,6 +39,8 @@
 #define CLIENT_CAP_MARGIN_S 5u         /* a capability this close to its end is renewed before use */
 #define CLIENT_META_CREDITS 256u
 #define CLIENT_STORAGE_CREDITS 64u
+#define SESSION_RECALLS 1024u		  /* recalls of inodes that are not cached, remembered per session */
+#define CLIENT_READDIR_AHEAD (256u << 10) /* bytes asked of a directory whose names are cached */
 
 /* ---- mount ------------------------------------------------------------------------------------------------------- */
 
@@ -46,6 +49,12 @@ enum session_state {
 	SESSION_OPENING,   /* one reactor is at it, others wait */
 	SESSION_OPEN,
 	SESSION_RECLAIMING /* one reactor tells a restarted target what we hold, others wait */
+};
+
+/* The newest statement that took something of an inode that is not cached. */
+struct recall_note {
+	struct wp_fid fid;
+	uint64_t seq;
 };
 
 /* Of the mount with one metadata target. Never freed before the mount. */
@@ -60,6 +69,15 @@ struct session {
 	uint32_t timeout_ms;      /* [mount] */
 	uint64_t pinged_ns;       /* [mount] */
 	struct list waiting;      /* [mount] struct mdt.wait: reactors that wait for OPEN */
+	/* leases: lease.c, cache.c */
+	bool voiding;	   /* [mount] one reactor drops what was cached in an earlier life of the target, others wait */
+	uint32_t lease_ms; /* [mount] */
+	atomic_uint_fast64_t lease_epoch;    /* [mount] to write; statements count that come from this life of the target */
+	atomic_uint_fast64_t lease_until_ns; /* nothing cached is used behind this time */
+	atomic_uint lease_gen;		     /* grows when all leases are void at once */
+	pthread_mutex_t recalls_lock;
+	struct recall_note recalls[SESSION_RECALLS]; /* [recalls_lock] */
+	uint64_t recalls_floor;			     /* [recalls_lock] of those that were overwritten */
 };
 
 struct client_mount {
@@ -85,6 +103,9 @@ struct client_mount {
 	char transport[17], *path; /* client_mount_describe; path may be NULL */
 	uint32_t node;            /* our node id, 0: not registered */
 	atomic_uint clients;
+	struct cache *cache; /* NULL: nothing is cached */
+	client_invalidate_fn *invalidate;
+	void *invalidate_arg;
 	uint32_t *osts_used;      /* [mount] storage targets that some reactor wrote to */
 	uint32_t osts_used_n;     /* [mount] */
 };
@@ -180,6 +201,11 @@ struct mdt {
 	uint32_t slot_base, slots_n, free_n;
 	uint16_t *free_slots;      /* stack */
 	uint64_t xid;              /* of the last mutation; grows over all slots, hence in each */
+	uint64_t ping_sent_ns;
+	struct voiding *voiding; /* lease.c */
+	struct rpc_call give_back;
+	bool give_back_busy;
+	struct list recalls;	   /* lease.c: being passed on to the kernel */
 	struct list queue;         /* client_op.queue: waiting for the session or a slot */
 };
 
@@ -322,6 +348,8 @@ struct client_op {
 	uint32_t target;
 	uint32_t session_gen;   /* of the session at the first sending */
 	uint64_t boot_epoch;    /* of the target at the first sending */
+	uint64_t sent_ns;	/* first sending */
+	bool leases_count;	/* the reply came in time for what it says of leases */
 	uint16_t slot;
 	bool has_slot;
 	struct client_cred cred;
@@ -500,6 +528,8 @@ void cl_file_wrote(struct client_file *f, const struct grant *g, const struct io
 void cl_file_unknown(struct client_file *f);
 /* lock.c: what a restarted target will be told that we hold; type UNLOCK: not any more. */
 void cl_lock_held(struct client_inode *in, const struct client_lock *l);
+/* read.c: a read now would change the access time. */
+bool cl_atime_due(struct client_file *f, uint64_t wall_ns);
 /* What a sole writer knows; false: not enough for a hint. */
 bool cl_file_get_hint(struct client_file *f, struct wp_data_hint *h);
 
@@ -531,6 +561,32 @@ uint32_t cl_layout_bound(const struct wp_layout *l);
 
 /* COLLAPSE_RANGE and INSERT_RANGE of op->file, op->offset, op->length. */
 void cl_move_range(struct client_op *op, bool insert);
+
+/* ---- lease.c ----------------------------------------------------------------------------------------------------- */
+
+void cl_session_init_leases(struct session *s);
+void cl_session_done_leases(struct session *s);
+/* A request that was sent at sent_ns was answered. False: too late, what the answer grants is void. */
+bool cl_lease_renew(struct client *c, struct mdt *t, uint64_t sent_ns);
+/* Everything cached under the session may not be used from now on. */
+void cl_lease_stop(struct session *s);
+/* What a reply says of an inode; returns the lease bits held. Entries without fid are skipped. */
+uint32_t cl_learn(struct client_op *op, const struct wp_entry *e);
+/* The same, and that name in this directory stands for child (NULL: nothing) after it. Sets res.entry_ttl_ns. */
+void cl_learn_name(struct client_op *op, const struct wp_entry *dir, struct wp_str name, const struct wp_attr *child);
+/* learn, and settle into res.attr with its time to live; then next. */
+void cl_op_learn_settle(struct client_op *op, const struct wp_entry *e, void (*next)(struct client_op *op, int err));
+/* A directory was removed; whoever is in it still sees it. */
+void cl_learn_dead(struct client_op *op, const struct wp_attr *a);
+/* The outcome of a change is unknown, or its names are gone: nothing of the inode is sure. */
+void cl_learn_doubt(struct client_op *op, const struct wp_fid *dir);
+void cl_mdt_notice(void *arg, struct rpc_peer *peer, struct rpc_conn *conn, uint16_t op, const uint8_t *body, uint32_t len);
+/* May this connection attach? False: the target was restarted, and what was cached must go first; t is woken when it has. */
+bool cl_lease_ready(struct mdt *t, uint64_t boot_epoch);
+void cl_leases_give_back(struct mdt *t);
+void cl_mdt_forget_recalls(struct mdt *t);
+/* session.c; with the mount locked */
+void cl_session_wake(struct session *s);
 
 /* ---- settle.c ---------------------------------------------------------------------------------------------------- */
 

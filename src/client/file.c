@@ -489,10 +489,18 @@ static void open_check_epoch(struct client_op *op)
 	cl_op_meta(op, &cl_req_reclaim, op->target, reopened);
 }
 
+/* Attributes of what is being written are not known; those of the reply are from before. */
+static void learn_writes(struct client_op *op, const struct wp_fid *fid, uint32_t flags)
+{
+	if (op->c->m->cache && flags & WP_OPEN_WRITE)
+		cl_cache_forget(op->c->m->cache, fid, 0);
+}
+
 static void open_done(struct client_op *op, int err)
 {
 	const struct wp_open_req req = op->req.open;
 	struct wp_open_rep rep;
+	uint32_t bits;
 
 	if (!err)
 		err = META_DECODE(op, open, &rep);
@@ -501,7 +509,13 @@ static void open_done(struct client_op *op, int err)
 		return;
 	}
 	op->res.attr = rep.entry.attr;
+	bits = cl_learn(op, &rep.entry);
+	learn_writes(op, &rep.entry.attr.fid, req.flags);
 	op->res.file = file_new(op, &rep.entry, req.handle, req.flags, false);
+	op->res.data_cacheable = bits & WP_LEASE_DATA_READ && !(req.flags & WP_OPEN_WRITE);
+	/* Who reads what was kept does not tell: the first read, which touches the access time, has to come here. */
+	op->res.data_kept =
+		op->res.data_cacheable && !(bits & CL_FRESH_DATA) && !cl_atime_due(op->res.file, env_wall_ns(op->c->env));
 	if (req.flags & WP_OPEN_TRUNC)
 		cl_file_unknown(op->res.file);
 	open_check_epoch(op);
@@ -529,6 +543,10 @@ static void create_done(struct client_op *op, int err)
 		cl_op_finish(op, err);
 		return;
 	}
+	cl_learn_name(op, &rep.dir, req.name, &rep.entry.attr);
+	op->res.attr_ttl_ns = 0;
+	(void)cl_learn(op, &rep.entry);
+	learn_writes(op, &rep.entry.attr.fid, req.flags);
 	op->res.attr = rep.entry.attr;
 	op->res.created = rep.created;
 	op->open_settle = !rep.created;
@@ -566,7 +584,11 @@ struct client_op *client_create(struct client *c, const struct client_cred *cred
 static void release_done(struct client_op *op, int err)
 {
 	struct client_inode *in = op->file->inode;
+	struct wp_close_rep rep;
 	int lost;
+
+	if (!err && op->leases_count && !META_DECODE(op, close, &rep) && rep.has & WP_CLOSE_REP_HAS_ENTRY)
+		(void)cl_learn(op, &rep.entry);
 
 	/* Who only read has lost nothing. */
 	pthread_mutex_lock(&in->lock);

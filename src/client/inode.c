@@ -5,9 +5,13 @@
 struct client_op *client_getattr(struct client *c, const struct wp_fid *fid, client_cb *cb, void *arg)
 {
 	struct client_op *op = cl_op_new(c, cb, arg);
+	int err = client_cached_getattr(c, fid, &op->res);
 
 	op->req.getattr = (struct wp_getattr_req){ .fid = *fid };
-	cl_op_meta(op, &cl_req_getattr, wp_fid_mdt(fid), cl_op_entry_done);
+	if (err == -EAGAIN)
+		cl_op_meta(op, &cl_req_getattr, wp_fid_mdt(fid), cl_op_entry_done);
+	else
+		cl_op_finish(op, err);
 	return op;
 }
 
@@ -56,10 +60,15 @@ struct client_op *client_access(struct client *c, const struct client_cred *cred
 				client_cb *cb, void *arg)
 {
 	struct client_op *op = cl_op_new(c, cb, arg);
+	int err;
 
 	cl_op_cred(op, cred);
 	op->req.access = (struct wp_access_req){ .fid = *fid, .mask = mask };
-	cl_op_meta(op, &cl_req_access, wp_fid_mdt(fid), cl_op_done);
+	err = mask & ~7u ? -EAGAIN : client_cached_access(c, cred, fid, mask);
+	if (err == -EAGAIN)
+		cl_op_meta(op, &cl_req_access, wp_fid_mdt(fid), cl_op_done);
+	else
+		cl_op_finish(op, err);
 	return op;
 }
 
@@ -94,7 +103,11 @@ struct client_op *client_getxattr(struct client *c, const struct client_cred *cr
 	cl_op_cred(op, cred);
 	op->req.getxattr = (struct wp_getxattr_req){ .fid = *fid, .name = name };
 	op->body_max = name.len;
-	if (xattr_name_fits(op, name))
+	if (!xattr_name_fits(op, name))
+		return op;
+	if (client_cached_getxattr(c, cred, fid) == -ENODATA)
+		cl_op_finish(op, -ENODATA);
+	else
 		cl_op_meta(op, &cl_req_getxattr, wp_fid_mdt(fid), getxattr_done);
 	return op;
 }
@@ -119,8 +132,22 @@ struct client_op *client_listxattr(struct client *c, const struct client_cred *c
 
 	cl_op_cred(op, cred);
 	op->req.listxattr = (struct wp_listxattr_req){ .fid = *fid };
-	cl_op_meta(op, &cl_req_listxattr, wp_fid_mdt(fid), listxattr_done);
+	if (client_cached_getxattr(c, cred, fid) == -ENODATA)
+		cl_op_finish(op, 0);
+	else
+		cl_op_meta(op, &cl_req_listxattr, wp_fid_mdt(fid), listxattr_done);
 	return op;
+}
+
+static void xattr_changed(struct client_op *op, int err)
+{
+	struct wp_setxattr_rep rep;
+
+	if (!err)
+		err = META_DECODE(op, setxattr, &rep);
+	if (!err)
+		(void)cl_learn(op, &rep.entry);
+	cl_op_finish(op, err);
 }
 
 struct client_op *client_setxattr(struct client *c, const struct client_cred *cred, const struct wp_fid *fid, struct wp_str name,
@@ -138,7 +165,7 @@ struct client_op *client_setxattr(struct client *c, const struct client_cred *cr
 	};
 	op->body_max = name.len + (uint32_t)len;
 	if (xattr_name_fits(op, name))
-		cl_op_meta(op, &cl_req_setxattr, wp_fid_mdt(fid), cl_op_done);
+		cl_op_meta(op, &cl_req_setxattr, wp_fid_mdt(fid), xattr_changed);
 	return op;
 }
 
@@ -151,7 +178,7 @@ struct client_op *client_removexattr(struct client *c, const struct client_cred 
 	op->req.removexattr = (struct wp_removexattr_req){ .fid = *fid, .name = name };
 	op->body_max = name.len;
 	if (xattr_name_fits(op, name))
-		cl_op_meta(op, &cl_req_removexattr, wp_fid_mdt(fid), cl_op_done);
+		cl_op_meta(op, &cl_req_removexattr, wp_fid_mdt(fid), xattr_changed);
 	return op;
 }
 

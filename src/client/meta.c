@@ -77,6 +77,7 @@ static void op_meta_send(struct client_op *op)
 	if (!(op->flags & OP_WAITS))
 		call->deadline_ns = op->deadline_ns;
 	op->flags |= OP_CALLING;
+	op->sent_ns = op->c->m->cache ? env_mono_ns(op->c->env) : 0;
 	op->c->stats.calls++;
 	rpc_call(t->peer, call);
 }
@@ -200,6 +201,7 @@ static void op_meta_done(struct rpc_call *call)
 	t = op->mdt;
 	op->flags &= ~(uint32_t)OP_CALLING;
 	op->flags |= OP_ASYNC;
+	op->leases_count = !err && cl_lease_renew(op->c, t, op->sent_ns);
 	cl_op_slot_put(op);
 	if (!op->c->freeing)
 		cl_mdt_submit_queue(t);

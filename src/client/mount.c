@@ -29,6 +29,10 @@ int client_mount_new(const struct client_params *p, struct client_mount **ret)
 	m->reactors = p->reactors ? p->reactors : 1;
 	m->op_timeout_ms = p->op_timeout_ms;
 	m->noatime = p->noatime;
+	if (p->cache)
+		m->cache = cl_cache_new(m);
+	m->invalidate = p->invalidate;
+	m->invalidate_arg = p->invalidate_arg;
 	m->groups = p->groups;
 	m->groups_arg = p->groups_arg;
 	list_init(&m->sessions);
@@ -51,8 +55,11 @@ void client_mount_free(struct client_mount *m)
 	OBJ_CHECK(m, MOUNT_MAGIC);
 	weft_assert(atomic_load(&m->clients) == 0);
 	cl_inodes_free(m);
-	while ((s = list_pop(&m->sessions, struct session, link)))
+	cl_cache_free(m->cache);
+	while ((s = list_pop(&m->sessions, struct session, link))) {
+		cl_session_done_leases(s);
 		free(s);
+	}
 	for (i = 0; i < m->mgmtd_n; i++)
 		free(m->mgmtd[i]);
 	free(m->mgmtd);

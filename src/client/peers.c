@@ -21,7 +21,7 @@ static unsigned ost_addrs(void *arg, struct rpc_peer *peer, const char **ret, un
 	return target_addrs(o->c, WP_SERVICE_STORAGE, o->target, ret, max);
 }
 
-static const struct rpc_peer_ops mdt_ops = { .attach = cl_mdt_attach, .addrs = mdt_addrs };
+static const struct rpc_peer_ops mdt_ops = { .attach = cl_mdt_attach, .addrs = mdt_addrs, .notice = cl_mdt_notice };
 static const struct rpc_peer_ops ost_ops = { .addrs = ost_addrs };
 
 /* Grows an array of pointers so that index i exists. */
@@ -87,6 +87,7 @@ struct mdt *cl_mdt_get(struct client *c, uint32_t target)
 		t->target = target;
 		list_init(&t->wait);
 		list_init(&t->queue);
+		list_init(&t->recalls);
 		cl_mdt_init_session(t);
 		p.arg = t;
 		err = rpc_peer_new(c->node, &p, &t->peer);

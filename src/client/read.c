@@ -51,7 +51,26 @@ static bool time_le(const struct wp_time *a, const struct wp_time *b)
 	return a->sec < b->sec || (a->sec == b->sec && a->nsec <= b->nsec);
 }
 
-/* The relatime rule, by what the opened inode said; the server applies it again to what it knows. */
+/* The relatime rule, by what the opened inode said; the server applies it again to what it knows. With the inode locked. */
+static bool atime_is_old(const struct client_inode *in, uint64_t wall_ns)
+{
+	return !in->atime_done && (time_le(&in->atime, &in->mtime) || time_le(&in->atime, &in->ctime) ||
+				   (uint64_t)in->atime.sec * NSEC_PER_SEC + RELATIME_NS < wall_ns);
+}
+
+bool cl_atime_due(struct client_file *f, uint64_t wall_ns)
+{
+	bool due;
+
+	if (f->m->noatime)
+		return false;
+	pthread_mutex_lock(&f->inode->lock);
+	due = atime_is_old(f->inode, wall_ns);
+	pthread_mutex_unlock(&f->inode->lock);
+	return due;
+}
+
+/* Once per opening. */
 static bool atime_due(struct client_op *op)
 {
 	struct client_inode *in = op->file->inode;
@@ -60,8 +79,7 @@ static bool atime_due(struct client_op *op)
 	if (op->c->m->noatime)
 		return false;
 	pthread_mutex_lock(&in->lock);
-	due = !in->atime_done && (time_le(&in->atime, &in->mtime) || time_le(&in->atime, &in->ctime) ||
-				  (uint64_t)in->atime.sec * NSEC_PER_SEC + RELATIME_NS < env_wall_ns(op->c->env));
+	due = atime_is_old(in, env_wall_ns(op->c->env));
 	in->atime_done = true;
 	pthread_mutex_unlock(&in->lock);
 	return due;
@@ -72,8 +90,11 @@ static void touch_atime(struct client_op *op)
 	static const struct client_setattr sa = { .valid = WP_SETATTR_LAZY_ATIME | WP_SETATTR_ATIME_NOW };
 	static const struct client_cred nobody = { .groups_known = true };
 
-	if (atime_due(op))
-		client_setattr(op->c, &nobody, &op->file->inode->fid, NULL, &sa, NULL, NULL);
+	if (!atime_due(op))
+		return;
+	if (op->c->m->cache)
+		cl_cache_touch_atime(op->c->m->cache, &op->file->inode->fid, env_wall_ns(op->c->env));
+	client_setattr(op->c, &nobody, &op->file->inode->fid, NULL, &sa, NULL, NULL);
 }
 
 /* ---- the round --------------------------------------------------------------------------------------------------- */

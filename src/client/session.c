@@ -28,20 +28,21 @@ static void mdt_ping(void *arg);
 static void mdt_woken(void *arg)
 {
 	struct mdt *t = arg;
-	bool dead;
+	bool dead, last;
 
 	pthread_mutex_lock(&t->m->lock);
 	t->wake_posted = false;
 	dead = t->dead;
+	last = dead && !t->voiding;
 	pthread_mutex_unlock(&t->m->lock);
-	if (dead)
+	if (last)
 		free(t);
-	else if (t->conn)
+	else if (!dead && t->conn)
 		attach_start(t);
 }
 
 /* With the mount locked. */
-static void session_wake(struct session *s)
+void cl_session_wake(struct session *s)
 {
 	struct mdt *t;
 
@@ -67,6 +68,7 @@ void cl_mdt_init_session(struct mdt *t)
 		s = NEW(struct session);
 		s->target = t->target;
 		list_init(&s->waiting);
+		cl_session_init_leases(s);
 		list_append(&m->sessions, &s->link);
 	}
 	t->s = s;
@@ -91,20 +93,26 @@ bool cl_file_stale(struct client_file *f)
 
 /* ---- pings ------------------------------------------------------------------------------------------------------- */
 
-static void mdt_ping_arm(struct mdt *t)
+static uint32_t ping_interval(const struct session *s)
 {
-	uint32_t ms = t->s->timeout_ms ? t->s->timeout_ms : 10000;
+	uint32_t ms = s->timeout_ms ? s->timeout_ms / 4 : 2500;
 
-	env_timer_in(t->c->env, &t->ping_timer, ms / 4 * NSEC_PER_MSEC);
+	return s->lease_ms ? MIN(ms, s->lease_ms / 3) : ms;
 }
+
+static void mdt_ping_arm(struct mdt *t) { env_timer_in(t->c->env, &t->ping_timer, ping_interval(t->s) * NSEC_PER_MSEC); }
 
 static void mdt_ping_done(struct rpc_call *call)
 {
 	struct mdt *t = call->arg;
 
 	t->ping_busy = false;
-	if (!t->c->freeing)
-		mdt_ping_arm(t);
+	if (t->c->freeing)
+		return;
+	if (!call->err)
+		(void)cl_lease_renew(t->c, t, t->ping_sent_ns);
+	cl_leases_give_back(t);
+	mdt_ping_arm(t);
 }
 
 /* Keeps the session alive; one reactor's ping does for all. */
@@ -119,7 +127,7 @@ static void mdt_ping(void *arg)
 	if (t->ping_busy)
 		return;
 	pthread_mutex_lock(&m->lock);
-	recent = t->s->pinged_ns && now - t->s->pinged_ns < t->s->timeout_ms / 6 * NSEC_PER_MSEC;
+	recent = t->s->pinged_ns && now - t->s->pinged_ns < ping_interval(t->s) * 2 / 3 * NSEC_PER_MSEC;
 	if (!recent)
 		t->s->pinged_ns = now;
 	pthread_mutex_unlock(&m->lock);
@@ -131,6 +139,7 @@ static void mdt_ping(void *arg)
 	wp_session_ping_req_enc(rpc_call_enc(&t->ping, 64), &req);
 	t->ping.session = t->session;
 	t->ping_busy = true;
+	t->ping_sent_ns = now;
 	rpc_call(t->peer, &t->ping);
 }
 
@@ -185,7 +194,7 @@ static void attach_set_state(struct mdt *t, enum session_state state)
 {
 	pthread_mutex_lock(&t->c->m->lock);
 	t->s->state = state;
-	session_wake(t->s);
+	cl_session_wake(t->s);
 	pthread_mutex_unlock(&t->c->m->lock);
 }
 
@@ -206,11 +215,12 @@ static void session_opened(struct rpc_call *call)
 		s->id = rep.session;
 		s->slots = rep.slots;
 		s->timeout_ms = rep.timeout_ms;
+		s->lease_ms = rep.lease_ms;
 		s->boot_epoch = rep.boot_epoch;
 		s->pinged_ns = env_mono_ns(t->c->env);
 	}
 	s->state = err ? SESSION_NONE : SESSION_OPEN;
-	session_wake(s);
+	cl_session_wake(s);
 	pthread_mutex_unlock(&t->c->m->lock);
 	if (err)
 		attach_failed(t, err == -WEFT_ENOSESSION ? -EPROTO : err);
@@ -225,6 +235,7 @@ static void attach_open(struct mdt *t)
 		.client_id = m->id.client_id,
 		.host = wp_str(m->host),
 		.pid = m->pid,
+		.leases = m->cache != NULL,
 		.slots = (uint16_t)MIN(WEFT_SLOTS_MAX, MAX(WEFT_SLOTS_DEFAULT, 128 * m->reactors)),
 	};
 
@@ -356,6 +367,7 @@ static void session_lost(struct mdt *t, uint64_t id)
 		atomic_fetch_add(&s->gen, 1);
 		s->state = SESSION_NONE;
 		t->c->stats.sessions_lost++;
+		cl_lease_stop(s);
 	}
 	pthread_mutex_unlock(&m->lock);
 	t->session = 0;
@@ -402,6 +414,8 @@ static void attach_start(struct mdt *t)
 	struct wp_session_attach_req req = { .client_id = m->id.client_id };
 	enum session_state state;
 
+	if (!cl_lease_ready(t, rpc_peer_boot_epoch(t->peer)))
+		return;
 	pthread_mutex_lock(&m->lock);
 	state = s->state;
 	if (state == SESSION_NONE)
@@ -440,11 +454,12 @@ void cl_mdt_free(struct mdt *t)
 
 	env_timer_cancel(t->c->env, &t->ping_timer);
 	reclaim_free(t);
+	cl_mdt_forget_recalls(t);
 	free(t->free_slots);
 	t->free_slots = NULL;
 	pthread_mutex_lock(&t->m->lock);
 	list_del(&t->wait);
-	posted = t->wake_posted;
+	posted = t->wake_posted || t->voiding;
 	t->dead = true;
 	pthread_mutex_unlock(&t->m->lock);
 	if (!posted) /* otherwise the task is the last to see it */

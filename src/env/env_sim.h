@@ -64,7 +64,8 @@ void sim_partition(struct sim_world *w, struct sim_host *a, struct sim_host *b, 
 void sim_heal(struct sim_world *w); /* no partitions any more */
 /* Breaks every connection between the two (a == b: inside a). Returns how many. */
 unsigned sim_break(struct sim_world *w, struct sim_host *a, struct sim_host *b);
-/* Is something under way, or arrived and not yet read, that a dead process or a closed connection of the host has sent? */
+/* Has anybody a connection open whose other end, on this host, is closed or died with its process? What that end has sent may still
+ * have effects. */
 bool sim_host_echoes(const struct sim_host *h);
 
 /* ---- hosts --------------------------------------------------------------------------------------------------------------- */

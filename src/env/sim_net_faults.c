@@ -112,26 +112,14 @@ unsigned sim_break(struct sim_world *w, struct sim_host *a, struct sim_host *b)
 
 /* ---- processes that end -------------------------------------------------------------------------------------------------- */
 
-static bool end_echoes(const struct sim_link *l, int side)
-{
-	const struct env_conn *to = l->end[!side];
-	const struct piece *s;
-
-	if (l->end[side] || !to)
-		return false;
-	list_each(s, &l->pipe[side].pieces, node)
-		if (s->len)
-			return true;
-	return to->in_len > 0;
-}
-
+/* Until the other side knows of the end it takes what came for a living one's. */
 bool sim_host_echoes(const struct sim_host *h)
 {
 	const struct sim_link *l;
 
 	list_each(l, &h->w->links, node)
 		for (int side = 0; side < 2; side++)
-			if (l->host[side] == h && end_echoes(l, side))
+			if (l->host[side] == h && !l->end[side] && l->end[!side])
 				return true;
 	return false;
 }

@@ -15,7 +15,8 @@ int create_parent(struct op *op, const struct wp_fid *parent, struct wp_str name
 	err = dentry_find(op->mt, &(*dir)->fid, name, existing, &type);
 	if (err != -ENOENT)
 		return err ? err : -EEXIST;
-	return access_check(op, *dir, c, MAY_WRITE | MAY_EXEC);
+	err = access_check(op, *dir, c, MAY_WRITE | MAY_EXEC);
+	return !err && lease_want(op, *dir, LEASE_CHANGE_NAMES) ? OP_WAIT : err;
 }
 
 /* Owner, group and set-id bits as Linux gives them. */
@@ -116,8 +117,12 @@ int meta_mknod(struct op *op)
 	err = entry_fill(op, i, 0, false, &rep.entry);
 	if (err)
 		return err;
-	wp_mknod_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
-	return mop_commit(op);
+	entry_dir(op, dir, &rep.dir);
+	wp_mknod_rep_enc(mop_enc(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
+	err = mop_commit(op);
+	if (!err && lease_name_entries(op, i, &rep.entry, dir, &rep.dir))
+		wp_mknod_rep_enc(mop_enc_granted(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
+	return err;
 }
 
 int meta_mkdir(struct op *op)
@@ -136,8 +141,12 @@ int meta_mkdir(struct op *op)
 		err = entry_fill(op, i, 0, false, &rep.entry);
 	if (err)
 		return err;
-	wp_mkdir_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
-	return mop_commit(op);
+	entry_dir(op, dir, &rep.dir);
+	wp_mkdir_rep_enc(mop_enc(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
+	err = mop_commit(op);
+	if (!err && lease_name_entries(op, i, &rep.entry, dir, &rep.dir))
+		wp_mkdir_rep_enc(mop_enc_granted(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
+	return err;
 }
 
 int meta_symlink(struct op *op)
@@ -162,6 +171,10 @@ int meta_symlink(struct op *op)
 	err = entry_fill(op, i, 0, false, &rep.entry);
 	if (err)
 		return err;
-	wp_symlink_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
-	return mop_commit(op);
+	entry_dir(op, dir, &rep.dir);
+	wp_symlink_rep_enc(mop_enc(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
+	err = mop_commit(op);
+	if (!err && lease_name_entries(op, i, &rep.entry, dir, &rep.dir))
+		wp_symlink_rep_enc(mop_enc_granted(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
+	return err;
 }

@@ -11,7 +11,7 @@ struct new_inode {
 	struct wp_fid fid; /* zero: ours */
 };
 
-/* A directory in which the caller may make the name. -EEXIST: it is there (existing is set, unless it is "." or ".."). */
+/* A directory in which the caller may make the name; nobody else has it leased. OP_WAIT: somebody has. -EEXIST: it is there (existing is set, unless it is "." or ".."). */
 int create_parent(struct op *op, const struct wp_fid *parent, struct wp_str name, const struct wp_cred *c, struct inode **dir,
 		  struct wp_fid *existing) must_check;
 /* The inode with its name, and the changes of the directory. */

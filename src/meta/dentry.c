@@ -5,6 +5,7 @@
  * A directory entry's key holds the hash and the name, so two names with one hash are two entries; readdir never ends a page
  * between such (readdir.c), so the hash alone can be the cookie.
  */
+#include "layout/dirhash.h"
 #include "meta/meta_priv.h"
 
 #define DENTRY_VALUE 9u /* inode number, type */
@@ -20,13 +21,7 @@ int name_check(struct wp_str name)
 	return memchr(name.p, '/', name.len) || memchr(name.p, 0, name.len) ? -EINVAL : 0;
 }
 
-/* 63 bits; 0 to 2 are cookies of "." and "..", READDIR_END is the end. */
-uint64_t name_hash(const struct wp_fid *dir, struct wp_str name)
-{
-	uint64_t h = hash_bytes(name.p, name.len, wp_fid_to_ino(dir)) >> 1;
-
-	return h <= 2 ? h + 3 : h == WP_READDIR_END ? h - 1 : h;
-}
+uint64_t name_hash(const struct wp_fid *dir, struct wp_str name) { return dir_name_hash(dir, name); }
 
 int dentry_find(struct meta_target *mt, const struct wp_fid *dir, struct wp_str name, struct wp_fid *fid, uint32_t *type)
 {

@@ -60,6 +60,23 @@ int entry_fill(struct op *op, const struct inode *i, uint32_t rights, bool want_
 	return 0;
 }
 
+void entry_dir(struct op *op, const struct inode *dir, struct wp_entry *e)
+{
+	e->has = 0;
+	ino_attr(dir, &e->attr);
+	e->attr.change += dir->dirty && !dir->fresh ? 1 : 0;
+}
+
+int entry_fill_removed(struct op *op, const struct inode *i, struct wp_entry *e)
+{
+	if (!i->deleted)
+		return entry_fill(op, i, 0, false, e);
+	entry_dir(op, i, e);
+	e->attr.nlink = 0;
+	e->attr.flags |= WP_ATTR_ORPHAN;
+	return 0;
+}
+
 /* At least what its encoding takes. */
 size_t entry_size(const struct wp_entry *e)
 {

@@ -18,6 +18,7 @@ static const struct op_desc descs[] = {
 	{ WP_OP_SESSION_CLOSE, OPF_ANY | OPF_FREES, meta_session_close },
 	{ WP_OP_SESSION_PING, OPF_ANY, meta_session_ping },
 	{ WP_OP_SEQ_ALLOC, OPF_MUTATES, meta_seq_alloc },
+	{ WP_OP_LEASE_RELEASE, 0, meta_lease_release },
 	{ WP_OP_LOOKUP, 0, meta_lookup },
 	{ WP_OP_GETATTR, 0, meta_getattr },
 	{ WP_OP_SETATTR, OPF_MUTATES | OPF_FREES, meta_setattr },
@@ -92,6 +93,7 @@ void executor_request(void *ctx, struct rpc_req *req)
 	OBJ_INIT(op, OP_MAGIC);
 	list_init(&op->link);
 	list_init(&op->deletions);
+	list_init(&op->lease_waits);
 	op->mt = mt;
 	op->req = req;
 	op->arena = &req->arena;
@@ -116,8 +118,17 @@ struct wp_enc *mop_enc(struct op *op, size_t max)
 	return &op->enc;
 }
 
+struct wp_enc *mop_enc_granted(struct op *op, size_t max)
+{
+	op->enc_granted = rpc_reply_enc(op->req, max);
+	return &op->enc_granted;
+}
+
 void mop_reset(struct op *op)
 {
+	lease_unwait(op);
+	op->granted = false;
+	op->enc_granted.p = NULL;
 	osd_txn_done(&op->txn);
 	osd_txn_init(&op->txn);
 	delete_drop(op);
@@ -128,13 +139,48 @@ void mop_reset(struct op *op)
 	op->now_ns = target_now(op->mt);
 }
 
+/*
+ * An op that waited, and whose client nobody can answer any more: not executed. It may be dead, and who looks after its death must
+ * not see its changes come up later. If it lives it asks again, and finds the slot free.
+ */
+static bool forsaken(const struct op *op)
+{
+	if (op->begun || !op->ses)
+		return false;
+	if (op->desc->flags & OPF_MUTATES && !op->slot) /* it went on to something else */
+		return true;
+	for (; op; op = op->twin) {
+		const struct conn_ref *ref = rpc_conn_data(op->req->conn);
+
+		if (ref && ref->ses == op->ses)
+			return false;
+	}
+	return true;
+}
+
+static int run_result(struct op *op)
+{
+	if (op->mt->state != META_RUNNING)
+		return -WEFT_ENOTREADY;
+	if (op->ses && (op->ses->dead || (op->ses->doomed && !op->begun)))
+		return -WEFT_ENOSESSION;
+	if (forsaken(op)) {
+		op->mt->counters.forsaken++;
+		return -WEFT_ENOTREADY;
+	}
+	return op->desc->fn(op);
+}
+
 void mop_run(struct op *op)
 {
+	struct meta_target *mt = op->mt;
 	int r;
 
 	OBJ_CHECK(op, OP_MAGIC);
 	mop_reset(op);
-	r = op->mt->state != META_RUNNING ? -WEFT_ENOTREADY : op->ses && op->ses->dead ? -WEFT_ENOSESSION : op->desc->fn(op);
+	r = run_result(op);
+	if (!list_empty(&mt->leases.unsent))
+		lease_flush(mt);
 	if (r != OP_WAIT)
 		mop_finish(op, r);
 }
@@ -145,8 +191,10 @@ static void reply_one(struct op *op, const struct op *from)
 	struct rpc_req *req = op->req;
 
 	if (!from->err) {
-		r.body = from->enc.p;
-		r.body_len = from->enc.len;
+		const struct wp_enc *e = from->enc_granted.p && lease_reply_valid(from) ? &from->enc_granted : &from->enc;
+
+		r.body = e->p;
+		r.body_len = e->len;
 	}
 	op->mt->counters.replies++;
 	op->mt->counters.errors += from->err != 0;
@@ -163,6 +211,9 @@ static void send_reply(struct op *op)
 {
 	struct op *twin = op->twin;
 
+	/* A read whose leases were voided while it waited for the journal comes again. */
+	if (!op->err && op->granted && !op->enc_granted.p && !lease_reply_valid(op))
+		op->err = -WEFT_ENOTREADY;
 	while (twin) {
 		struct op *next = twin->twin;
 
@@ -182,6 +233,10 @@ void mop_finish(struct op *op, int err)
 		log_err("meta", "%s: the reply does not fit: %d", wp_op_name(op->desc->opcode), op->enc.err);
 		err = -EIO;
 	}
+	if (!err && op->enc_granted.err)
+		op->enc_granted.p = NULL;
+	lease_unwait(op);
+	list_del(&op->link);
 	osd_txn_done(&op->txn);
 	delete_drop(op);
 	op->err = err;
@@ -264,6 +319,8 @@ static int commit(struct op *op, bool with_reply)
 		struct inode *i = &op->inodes[n];
 
 		i->dirty = i->fresh = false;
+		if (i->deleted)
+			lease_forget(op->mt, wp_fid_to_ino(&i->fid));
 		i->old_blocks = i->blocks;
 		i->old_uid = i->uid;
 		i->old_gid = i->gid;
@@ -284,6 +341,7 @@ struct op *mop_internal(struct meta_target *mt)
 	OBJ_INIT(op, OP_MAGIC);
 	list_init(&op->link);
 	list_init(&op->deletions);
+	list_init(&op->lease_waits);
 	op->mt = mt;
 	op->arena = a;
 	op->now_ns = target_now(mt);

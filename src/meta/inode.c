@@ -262,6 +262,7 @@ void ino_attr(const struct inode *i, struct wp_attr *a)
 		a->size = 4096; /* programs expect something */
 	a->flags |= i->comps ? WP_ATTR_HAS_DATA : 0;
 	a->flags |= i->flags & INO_HAS_ACL ? WP_ATTR_HAS_ACL : 0;
+	a->flags |= i->flags & (INO_HAS_XATTR | INO_HAS_ACL | INO_HAS_DEFACL) ? WP_ATTR_HAS_XATTR : 0;
 	a->flags |= i->nlink ? 0 : WP_ATTR_ORPHAN;
 }
 

@@ -286,6 +286,8 @@ int meta_set_layout(struct op *op)
 		return -EPERM;
 	if (!pools_exist(op->mt, &m->layout))
 		return -EINVAL;
+	if (lease_want(op, i, WP_LEASE_LAYOUT | WP_LEASE_ATTR))
+		return OP_WAIT;
 	if (inode_is_dir(i))
 		err = set_policy(op, i, &m->layout);
 	else if (inode_is_reg(i))
@@ -300,5 +302,8 @@ int meta_set_layout(struct op *op)
 	if (err)
 		return err;
 	wp_set_layout_rep_enc(mop_enc(op, entry_size(&rep.entry) + 64), &rep);
-	return mop_commit(op);
+	err = mop_commit(op);
+	if (!err && lease_entry(op, i, WP_LEASE_ATTR | WP_LEASE_LAYOUT, &rep.entry))
+		wp_set_layout_rep_enc(mop_enc_granted(op, entry_size(&rep.entry) + 64), &rep);
+	return err;
 }

@@ -29,8 +29,8 @@ int meta_counters_get(struct op *op)
 
 int meta_lookup(struct op *op)
 {
-	struct wp_lookup_rep rep = { 0 };
-	struct inode *dir, *i;
+	struct wp_lookup_rep rep = { .found = 1 };
+	struct inode *dir, *i = NULL;
 	struct wp_fid fid;
 	uint32_t type;
 	int err;
@@ -39,17 +39,30 @@ int meta_lookup(struct op *op)
 	err = dir_get(op, &m->parent, &m->cred, MAY_EXEC, &dir);
 	if (!err)
 		err = name_check(m->name);
-	if (!err)
-		err = dentry_find(op->mt, &dir->fid, m->name, &fid, &type);
-	if (!err)
-		err = ino_get(op, &fid, &i);
-	if (!err)
-		err = entry_wait(op, i);
-	if (!err)
-		err = entry_fill(op, i, 0, false, &rep.entry);
+	if (!err && lease_want_read(op, dir))
+		err = OP_WAIT;
 	if (err)
 		return err;
-	wp_lookup_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
+	err = dentry_find(op->mt, &dir->fid, m->name, &fid, &type);
+	if (err == -ENOENT && m->negative) {
+		rep.found = 0;
+		err = 0;
+	} else if (!err) {
+		err = ino_get(op, &fid, &i);
+		if (!err)
+			err = entry_wait(op, i);
+		if (!err && lease_want_read(op, i))
+			err = OP_WAIT;
+		if (!err)
+			err = entry_fill(op, i, 0, false, &rep.entry);
+	}
+	if (err)
+		return err;
+	entry_dir(op, dir, &rep.dir);
+	if (rep.found)
+		(void)lease_entry(op, i, WP_LEASE_ATTR | WP_LEASE_LAYOUT, &rep.entry);
+	(void)lease_entry(op, dir, WP_LEASE_ENTRIES | WP_LEASE_ATTR, &rep.dir);
+	wp_lookup_rep_enc(mop_enc(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
 	return 0;
 }
 
@@ -63,10 +76,13 @@ int meta_getattr(struct op *op)
 	err = ino_get(op, &m->fid, &i);
 	if (!err)
 		err = entry_wait(op, i);
+	if (!err && lease_want_read(op, i))
+		err = OP_WAIT;
 	if (!err)
 		err = entry_fill(op, i, 0, m->flags & 1, &rep.entry);
 	if (err)
 		return err;
+	(void)lease_entry(op, i, WP_LEASE_ATTR | WP_LEASE_LAYOUT, &rep.entry);
 	wp_getattr_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
 	return 0;
 }
@@ -96,10 +112,13 @@ int meta_opendir(struct op *op)
 
 	META_REQ(op, opendir, m);
 	err = dir_get(op, &m->fid, &m->cred, MAY_READ, &i);
+	if (!err && lease_want_read(op, i))
+		err = OP_WAIT;
 	if (!err)
 		err = entry_fill(op, i, 0, false, &rep.entry);
 	if (err)
 		return err;
+	(void)lease_entry(op, i, WP_LEASE_ENTRIES | WP_LEASE_ATTR, &rep.entry);
 	wp_opendir_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
 	return 0;
 }

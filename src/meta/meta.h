@@ -24,6 +24,9 @@ struct meta_target;
 #define META_SESSION_TIMEOUT_MS_DEFAULT 60000u
 #define META_GRACE_MS_DEFAULT 30000u
 #define META_CAP_LIFETIME_S 3600u
+#define META_LEASE_MS_DEFAULT 4000u
+#define META_LEASE_MS_MAX 600000u
+#define META_LEASES_MAX_DEFAULT (1u << 20)
 
 /* A storage target that may be given new objects. */
 struct meta_candidate {
@@ -42,6 +45,8 @@ struct meta_params {
 	uint8_t cap_key[32];
 	uint32_t session_timeout_ms;  /* 0: the default */
 	uint32_t grace_ms;            /* 0: the default */
+	uint32_t lease_ms;	      /* what clients hold is good so long after they were heard; 0: the default */
+	uint32_t leases_max;	      /* about 100 bytes each; 0: the default */
 
 	/* Ready (0) or not; called later. After an error only meta_target_free is allowed. -WEFT_ECORRUPT: the log says what. */
 	void (*opened)(void *arg, int err);

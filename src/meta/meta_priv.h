@@ -17,6 +17,7 @@
 #include "journal/journal.h"
 #include "layout/stripe.h"
 #include "meta/counters.h"
+#include "meta/lease.h"
 #include "meta/locktab.h"
 #include "meta/meta.h"
 #include "proto/fid.h"
@@ -121,7 +122,17 @@ struct session {
 	struct htab handles;
 	bool reclaiming;         /* known from before the restart, has not told all it holds */
 	bool dead;               /* ended; freed when no op refers to it */
+	bool doomed;		 /* served no more; ends when what it holds in its memory has run out */
 	uint32_t ops;            /* in the executor */
+	/* leases */
+	bool leases;	 /* answers recalls, may have some */
+	bool lease_away; /* from before the restart, not back */
+	uint32_t n_leases, lease_epoch;
+	uint32_t patience, patience_us; /* times for answers begin not before; so often since the last answer */
+	uint64_t lease_seq;
+	struct list lru;		    /* struct lease: not recalled, the least recently used first */
+	struct list unsent, recalls;	    /* recalled: not told yet; told */
+	struct list unsent_link, recalling; /* lease_tab */
 };
 
 /* ---- operations ------------------------------------------------------------------------------------------------------------------ */
@@ -163,11 +174,16 @@ struct op {
 	uint32_t stage;          /* of operations that run several times */
 	uint64_t index;          /* reply when durable up to here */
 	uint64_t saves_counter;	 /* 0, or next_counter as the transaction puts it */
-	bool committed;          /* changes were submitted in this run */
+	bool begun;		 /* something of it is done for good: the rest has to follow */
 	bool lazy;               /* answer without waiting */
 	bool frees;              /* it turned out to be as OPF_FREES */
+	bool granted;		 /* the reply grants leases, */
+	uint32_t lease_epoch;	 /* in this epoch of the session's */
+	uint32_t lease_pending;	 /* inodes whose leases others have not given back yet */
+	struct list lease_waits;
 	int err;
 	struct wp_enc enc;       /* reply */
+	struct wp_enc enc_granted; /* the same with the leases that were granted when it was committed; p NULL: none */
 	void *msg;               /* decoded request, kept over runs */
 	void *priv;
 	/* the transaction being built */
@@ -212,6 +228,7 @@ struct meta_target {
 	struct list lingering;     /* struct linger */
 	struct env_timer linger_timer;
 	struct locktab locks;
+	struct lease_tab leases;
 
 	uint64_t next_counter;     /* sequences: next to be given out */
 	uint64_t saved_counter;	   /* as the index has it */
@@ -296,6 +313,9 @@ void executor_fail_all(struct meta_target *mt, int err);
 void mop_reset(struct op *op);
 /* The encoder of the reply body, with room for max bytes. */
 struct wp_enc *mop_enc(struct op *op, size_t max);
+/* For mutations, after the commit: the reply as it is sent now. What mop_enc has is kept, and sent when the request comes again:
+ * leases are granted once. */
+struct wp_enc *mop_enc_granted(struct op *op, size_t max);
 
 /* ---- reply_cache.c --------------------------------------------------------------------------------------------------------------------- */
 
@@ -402,11 +422,15 @@ void layout_done(struct meta_target *mt);
 
 /* ---- entry.c ------------------------------------------------------------------------------------------------------------------------------------ */
 
-
 /* rights: WP_RIGHTS_* of a capability to include, with the layout; 0: none unless the file is being written. want_layout: the
  * layout in any case. */
 int entry_fill(struct op *op, const struct inode *i, uint32_t rights, bool want_layout, struct wp_entry *ret) must_check;
 size_t entry_size(const struct wp_entry *e);
+/* The directory of a reply about names: attributes only, at most ENTRY_DIR_SIZE bytes encoded. */
+void entry_dir(struct op *op, const struct inode *dir, struct wp_entry *ret);
+#define ENTRY_DIR_SIZE 256u
+/* An inode of which a name was removed: if that was the last, nobody can ask its objects for anything. */
+int entry_fill_removed(struct op *op, const struct inode *i, struct wp_entry *ret) must_check;
 /* OP_WAIT: the inode is busy with a job and its attributes are wanted: the op runs again when it is over. */
 int entry_wait(struct op *op, const struct inode *i) must_check;
 void make_cap(struct op *op, const struct inode *i, uint32_t rights, uint32_t layout_gen, struct wp_cap *cap, uint8_t *mac);
@@ -499,6 +523,9 @@ struct conn_ref {
 
 struct session *session_find(struct meta_target *mt, uint64_t id);
 void session_put(struct session *ses); /* an op is done with it */
+void session_end(struct meta_target *mt, struct session *s); /* nothing of it remains but for ops that still run */
+/* Evicts a client that may go on using its leases until they run out: it is not served from now on, and ended then. */
+void session_doom(struct meta_target *mt, struct session *s, const char *why);
 /* The session of the request, if its connection is attached to it. */
 struct session *session_of(struct meta_target *mt, const struct rpc_req *req);
 int session_load_all(struct meta_target *mt) must_check;
@@ -520,7 +547,7 @@ op_fn meta_session_open, meta_session_attach, meta_session_close, meta_session_p
 op_fn meta_lookup, meta_getattr, meta_readlink, meta_access, meta_statfs, meta_get_path, meta_opendir, meta_refresh_cap, meta_sync_op;
 op_fn meta_setattr, meta_mknod, meta_mkdir, meta_symlink, meta_create, meta_open, meta_close, meta_unlink, meta_rmdir, meta_rename;
 op_fn meta_link, meta_readdir, meta_getxattr, meta_listxattr, meta_setxattr, meta_removexattr, meta_set_layout, meta_usage_get;
-op_fn meta_lock, meta_lock_test, meta_lock_cancel, meta_lock_release_owner;
+op_fn meta_lease_release, meta_lock, meta_lock_test, meta_lock_cancel, meta_lock_release_owner;
 
 /* In a handler: declares *m, the decoded request, or returns the error. Decoded once, kept over runs. */
 #define META_REQ(op, type, m)                                                                                                 \

@@ -57,6 +57,29 @@ static int open_entry(struct op *op, struct inode *i, uint32_t flags, struct wp_
 	return 0;
 }
 
+static bool open_want(struct op *op, const struct inode *i, uint32_t flags)
+{
+	if (!(flags & (WP_OPEN_WRITE | WP_OPEN_TRUNC)) || !inode_is_reg(i))
+		return lease_want_read(op, i);
+	if (lease_want(op, i, LEASE_CHANGE_DATA))
+		return true;
+	if (flags & WP_OPEN_WRITE)
+		lease_take_own(op, i, WP_LEASE_ATTR | WP_LEASE_DATA_READ);
+	return false;
+}
+
+/* Who opens for writing keeps nothing that it will change; who opens for reading may keep what it reads. */
+static bool open_lease(struct op *op, const struct inode *i, uint32_t flags, struct wp_entry *e)
+{
+	uint32_t bits = WP_LEASE_ATTR | WP_LEASE_LAYOUT;
+
+	if (flags & WP_OPEN_WRITE && inode_is_reg(i))
+		bits = 0;
+	else if (flags & WP_OPEN_READ && inode_is_reg(i))
+		bits |= WP_LEASE_DATA_READ;
+	return lease_entry(op, i, bits, e);
+}
+
 static int open_inode(struct op *op, struct inode *i, const struct wp_cred *c, uint32_t flags, struct wp_entry *e,
 		      uint32_t *comps)
 {
@@ -64,6 +87,8 @@ static int open_inode(struct op *op, struct inode *i, const struct wp_cred *c, u
 
 	if (!err)
 		err = entry_wait(op, i);
+	if (!err && open_want(op, i, flags))
+		err = OP_WAIT;
 	if (!err)
 		err = open_truncate(op, i, flags);
 	if (!err)
@@ -101,12 +126,24 @@ int meta_open(struct op *op)
 		return err;
 	wp_open_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
 	err = mop_commit(op);
-	if (!err)
-		register_handle(op, i, m->handle, m->flags, comps);
-	return err;
+	if (err)
+		return err;
+	register_handle(op, i, m->handle, m->flags, comps);
+	if (open_lease(op, i, m->flags, &rep.entry))
+		wp_open_rep_enc(mop_enc_granted(op, entry_size(&rep.entry)), &rep);
+	return 0;
 }
 
-static int create_existing(struct op *op, const struct wp_create_req *m, const struct wp_fid *fid, struct wp_create_rep *rep)
+/* The same for both ways. */
+static void create_granted(struct op *op, const struct inode *dir, const struct inode *i, uint32_t flags,
+			   struct wp_create_rep *rep)
+{
+	if (open_lease(op, i, flags, &rep->entry) | lease_entry(op, dir, 0, &rep->dir))
+		wp_create_rep_enc(mop_enc_granted(op, entry_size(&rep->entry) + ENTRY_DIR_SIZE), rep);
+}
+
+static int create_existing(struct op *op, const struct wp_create_req *m, const struct inode *dir, const struct wp_fid *fid,
+			   struct wp_create_rep *rep)
 {
 	struct inode *i;
 	uint32_t comps;
@@ -122,11 +159,14 @@ static int create_existing(struct op *op, const struct wp_create_req *m, const s
 		err = open_inode(op, i, &m->cred, m->flags | WP_OPEN_CREATE, &rep->entry, &comps);
 	if (err)
 		return err;
-	wp_create_rep_enc(mop_enc(op, entry_size(&rep->entry)), rep);
+	entry_dir(op, dir, &rep->dir);
+	wp_create_rep_enc(mop_enc(op, entry_size(&rep->entry) + ENTRY_DIR_SIZE), rep);
 	err = mop_commit(op);
-	if (!err)
-		register_handle(op, i, m->handle, m->flags, comps);
-	return err;
+	if (err)
+		return err;
+	register_handle(op, i, m->handle, m->flags, comps);
+	create_granted(op, dir, i, m->flags, rep);
+	return 0;
 }
 
 int meta_create(struct op *op)
@@ -140,7 +180,7 @@ int meta_create(struct op *op)
 	META_REQ(op, create, m);
 	err = create_parent(op, &m->parent, m->name, &m->cred, &dir, &old);
 	if (err == -EEXIST)
-		return old.seq ? create_existing(op, m, &old, &rep) : -EISDIR;
+		return old.seq ? create_existing(op, m, dir, &old, &rep) : -EISDIR;
 	if (!err && handle_find(op->ses, m->handle))
 		err = -EINVAL;
 	if (!err)
@@ -153,11 +193,14 @@ int meta_create(struct op *op)
 	if (err)
 		return err;
 	rep.created = 1;
-	wp_create_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
+	entry_dir(op, dir, &rep.dir);
+	wp_create_rep_enc(mop_enc(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
 	err = mop_commit(op);
-	if (!err)
-		(void)handle_add(op, i, m->handle, m->flags, comps);
-	return err;
+	if (err)
+		return err;
+	(void)handle_add(op, i, m->handle, m->flags, comps);
+	create_granted(op, dir, i, m->flags, &rep);
+	return 0;
 }
 
 /* ---- close ----------------------------------------------------------------------------------------------------------------------- */
@@ -193,15 +236,20 @@ static void apply_hint(struct op *op, struct inode *i, const struct handle *h, c
 	i->dirty = true;
 }
 
-/* Settles the record if what the closing handle says is enough. Otherwise the objects are asked afterwards. */
-static void close_writer(struct op *op, const struct handle *h, const struct wp_close_req *m)
+/*
+ * Settles the record if what the closing handle says is enough. Otherwise the objects are asked afterwards. The inode if its
+ * attributes are exact then.
+ */
+static struct inode *close_writer(struct op *op, const struct handle *h, const struct wp_close_req *m)
 {
 	struct minode *mi = h->m;
 	struct inode *i;
 
 	mi->unwritten &= !m->wrote;
-	if (mi->n_writers > 1 || mi->job || mi->orphan || op->mt->grace || ino_load(op, &m->fid, &i) || !(i->flags & INO_WRITING))
-		return;
+	if (mi->n_writers > 1 || mi->job || mi->orphan || op->mt->grace || ino_load(op, &m->fid, &i))
+		return NULL;
+	if (!(i->flags & INO_WRITING))
+		return i;
 	if (mi->unwritten) {
 		i->flags &= ~(uint32_t)INO_WRITING;
 		i->comps = mi->comps_before;
@@ -209,25 +257,36 @@ static void close_writer(struct op *op, const struct handle *h, const struct wp_
 	} else if (m->has & WP_CLOSE_REQ_HAS_HINT && !h->shared) {
 		apply_hint(op, i, h, &m->hint);
 	}
+	return i->flags & INO_WRITING ? NULL : i;
 }
 
 int meta_close(struct op *op)
 {
+	struct wp_close_rep rep = { 0 };
+	struct inode *i = NULL;
 	struct handle *h;
 	int err;
 
 	META_REQ(op, close, m);
-	wp_close_rep_enc(mop_enc(op, 64), &(struct wp_close_rep){ 0 });
+	wp_close_rep_enc(mop_enc(op, 64), &rep);
 	h = handle_find(op->ses, m->handle);
 	if (!h)
 		return 0; /* closed before, or lost with an eviction */
 	if (h->m->ino != wp_fid_to_ino(&m->fid))
 		return -EINVAL;
 	if (h->flags & WP_OPEN_WRITE)
-		close_writer(op, h, m);
+		i = close_writer(op, h, m);
+	if (i && op->ses->leases && !entry_fill(op, i, 0, false, &rep.entry)) {
+		rep.has = WP_CLOSE_REP_HAS_ENTRY;
+		wp_close_rep_enc(mop_enc(op, entry_size(&rep.entry) + 64), &rep);
+	}
 	err = mop_commit(op);
-	if (err)
+	if (err) {
 		h->m->unwritten = false; /* no room for the record: the objects are asked when there is */
+		wp_close_rep_enc(mop_enc(op, 64), &(struct wp_close_rep){ 0 });
+	} else if (rep.has && lease_entry(op, i, WP_LEASE_ATTR | WP_LEASE_LAYOUT, &rep.entry)) {
+		wp_close_rep_enc(mop_enc_granted(op, entry_size(&rep.entry) + 64), &rep);
+	}
 	handle_drop(op->mt, h);
 	ino_released(op->mt, &m->fid);
 	return 0;

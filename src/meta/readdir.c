@@ -36,7 +36,7 @@ static bool page_add(struct op *op, struct page *p, struct osd_slice key, struct
 {
 	const uint8_t *k = key.p;
 	uint32_t name_len = (uint32_t)(key.len - KEY_NAME);
-	uint64_t hash = key_get64(k + 9), bytes = ENTRY_BYTES + name_len + (plus ? WP_ATTR_MIN + 8 : 0);
+	uint64_t hash = key_get64(k + 9), bytes = ENTRY_BYTES + name_len + (plus ? WP_ATTR_MIN + WP_LEASE_MIN + 16 : 0);
 
 	if (p->n && p->e[p->n - 1].cookie != hash)
 		p->whole = p->n;
@@ -72,8 +72,11 @@ static bool fill(struct op *op, struct page *p, const struct wp_fid *dir, uint64
 	}
 }
 
-static void add_attrs(struct op *op, struct page *p)
+/* true: somebody else knows better, wait. */
+static bool add_attrs(struct op *op, struct page *p)
 {
+	bool wait = false;
+
 	for (uint32_t n = 0; n < p->n; n++) {
 		struct inode i;
 
@@ -83,7 +86,11 @@ static void add_attrs(struct op *op, struct page *p)
 		if (inode_is_reg(&i) && ino_unsettled(op->mt, &i))
 			p->e[n].attr.flags |= WP_ATTR_UNSETTLED;
 		p->e[n].has |= WP_DIRENT_HAS_ATTR;
+		wait |= lease_want_read(op, &i);
+		if (!wait && lease_grant(op, &i, WP_LEASE_ATTR | WP_LEASE_LAYOUT, &p->e[n].lease))
+			p->e[n].has |= WP_DIRENT_HAS_LEASE;
 	}
+	return wait;
 }
 
 int meta_readdir(struct op *op)
@@ -99,15 +106,19 @@ int meta_readdir(struct op *op)
 		return err;
 	if (!inode_is_dir(dir))
 		return -ENOTDIR;
+	if (lease_want_read(op, dir))
+		return OP_WAIT;
 	p.max = MIN(m->max_bytes, BYTES_MAX);
 	rep.eof = 1;
 	if (m->cookie < WP_READDIR_END)
 		rep.eof = fill(op, &p, &dir->fid, MAX(m->cookie, 2), m->flags & WP_READDIR_PLUS);
-	if (m->flags & WP_READDIR_PLUS)
-		add_attrs(op, &p);
+	if (m->flags & WP_READDIR_PLUS && add_attrs(op, &p))
+		return OP_WAIT;
 	rep.entries = p.e;
 	rep.entries_n = p.n;
 	rep.parent = dir->parent.seq ? dir->parent : dir->fid;
-	wp_readdir_rep_enc(mop_enc(op, p.bytes + p.n * 32u + 256), &rep);
+	entry_dir(op, dir, &rep.dir);
+	(void)lease_entry(op, dir, WP_LEASE_ENTRIES | WP_LEASE_ATTR, &rep.dir);
+	wp_readdir_rep_enc(mop_enc(op, p.bytes + p.n * 48u + 256 + ENTRY_DIR_SIZE), &rep);
 	return 0;
 }

@@ -157,6 +157,57 @@ static int find_both(struct op *op, const struct wp_rename_req *m, struct side *
 	return !err && m->flags & WP_RENAME_NOREPLACE ? -EEXIST : err;
 }
 
+static size_t reply_size(const struct wp_rename_rep *rep)
+{
+	return entry_size(&rep->entry) + entry_size(&rep->other) + 2 * ENTRY_DIR_SIZE;
+}
+
+/* Everything as it is afterwards. */
+static int fill_reply(struct op *op, const struct side *from, const struct side *to, struct wp_rename_rep *rep)
+{
+	int err = entry_fill(op, from->child, 0, false, &rep->entry);
+
+	if (!err && to->child) {
+		err = entry_fill_removed(op, to->child, &rep->other);
+		rep->has |= WP_RENAME_REP_HAS_OTHER;
+	}
+	if (err)
+		return err;
+	entry_dir(op, from->dir, &rep->dir);
+	entry_dir(op, to->dir, &rep->new_dir);
+	wp_rename_rep_enc(mop_enc(op, reply_size(rep)), rep);
+	return 0;
+}
+
+static void granted_reply(struct op *op, const struct side *from, const struct side *to, struct wp_rename_rep *rep)
+{
+	bool some = lease_name_entries(op, from->child, &rep->entry, from->dir, &rep->dir);
+
+	some |= lease_name_entries(op, rep->has ? to->child : NULL, &rep->other, to->dir, &rep->new_dir);
+	if (some)
+		wp_rename_rep_enc(mop_enc_granted(op, reply_size(rep)), rep);
+}
+
+/* ".." counts as one of a directory's names. */
+static uint32_t moved_bits(const struct inode *i, bool moves)
+{
+	return inode_is_dir(i) && moves ? LEASE_CHANGE_NAMES : LEASE_CHANGE_ATTR;
+}
+
+static bool rename_want(struct op *op, const struct side *from, const struct side *to, bool exchange)
+{
+	bool moves = from->dir != to->dir, wait = lease_want(op, from->dir, LEASE_CHANGE_NAMES);
+
+	if (moves)
+		wait |= lease_want(op, to->dir, LEASE_CHANGE_NAMES);
+	wait |= lease_want(op, from->child, moved_bits(from->child, moves));
+	if (to->child && !exchange && inode_is_dir(to->child))
+		wait |= lease_want(op, to->child, LEASE_ALL);
+	else if (to->child)
+		wait |= lease_want(op, to->child, moved_bits(to->child, moves));
+	return wait;
+}
+
 int meta_rename(struct op *op)
 {
 	struct wp_rename_rep rep = { 0 };
@@ -168,12 +219,13 @@ int meta_rename(struct op *op)
 	if (err)
 		return err;
 	rep.moved = from.child->fid;
-	wp_rename_rep_enc(mop_enc(op, 128), &rep);
-	if (from.child == to.child)
-		return 0; /* two names of one inode, or the same: nothing happens */
+	if (from.child == to.child) /* two names of one inode, or the same: nothing happens */
+		return fill_reply(op, &from, &to, &rep);
 	err = check_all(op, &from, &to, m);
 	if (err)
 		return err;
+	if (rename_want(op, &from, &to, m->flags & WP_RENAME_EXCHANGE))
+		return OP_WAIT;
 	if (m->flags & WP_RENAME_EXCHANGE) {
 		struct side a = from, b = to;
 
@@ -189,15 +241,18 @@ int meta_rename(struct op *op)
 	}
 	ino_touch(op, from.dir, TOUCH_MTIME | TOUCH_CTIME);
 	ino_touch(op, to.dir, TOUCH_MTIME | TOUCH_CTIME);
-	wp_rename_rep_enc(mop_enc(op, 128), &rep);
-	err = mop_commit(op);
-	if (!to.child || m->flags & WP_RENAME_EXCHANGE)
-		return err;
-	if (err) {
-		linger_unpin(op->mt, &rep.replaced);
-		return err;
+	err = fill_reply(op, &from, &to, &rep);
+	if (!err)
+		err = mop_commit(op);
+	if (to.child && !(m->flags & WP_RENAME_EXCHANGE)) {
+		if (err) {
+			linger_unpin(op->mt, &rep.replaced);
+		} else {
+			ino_unlinked_done(op, to.child);
+			linger_start(op->mt, &rep.replaced);
+		}
 	}
-	ino_unlinked_done(op, to.child);
-	linger_start(op->mt, &rep.replaced);
-	return 0;
+	if (!err)
+		granted_reply(op, &from, &to, &rep);
+	return err;
 }

@@ -84,7 +84,7 @@ bool reply_cache_admit(struct op *op)
 
 void reply_cache_record(struct op *op)
 {
-	uint8_t head[512], *v = head;
+	uint8_t head[1024], *v = head;
 	size_t len = RECORD_HEADER + op->enc.len;
 	struct key k;
 

@@ -7,6 +7,7 @@
 #include "meta/meta_priv.h"
 
 #define RECORD_HEADER 14u /* client id, pid, slots; then the host */
+#define RECORD_LEASES 0x8000u /* in slots: the client asked for leases */
 #define LIST_MAX 1024u
 
 struct session *session_find(struct meta_target *mt, uint64_t id)
@@ -36,6 +37,7 @@ static struct session *session_add(struct meta_target *mt, uint64_t id, uint64_t
 	s->seen_ns = env_mono_ns(mt->env);
 	memcpy(s->host, host.p ? host.p : "", MIN(host.len, sizeof(s->host) - 1));
 	list_init(&s->conns);
+	lease_session_init(mt, s);
 	htab_init(&s->handles);
 	htab_add(&mt->sessions, &s->node, hash_u64(id));
 	list_append(&mt->all_sessions, &s->link);
@@ -64,9 +66,9 @@ struct session *session_of(struct meta_target *mt, const struct rpc_req *req)
 {
 	struct conn_ref *ref = rpc_conn_data(req->conn);
 
-	if (!ref || !ref->ses || ref->ses->id != req->hdr.session)
+	if (!ref || !ref->ses || ref->ses->id != req->hdr.session || ref->ses->doomed)
 		return NULL;
-	ref->ses->seen_ns = env_mono_ns(mt->env);
+	lease_session_heard(mt, ref->ses);
 	return ref->ses;
 }
 
@@ -93,6 +95,8 @@ void session_conn_down(void *ctx, struct rpc_conn *conn)
 		return;
 	rpc_conn_set_data(conn, NULL);
 	list_del(&ref->link);
+	if (ref->ses)
+		lease_conn_down(ctx, ref->ses);
 	free(ref);
 }
 
@@ -111,8 +115,7 @@ static bool drop_handle(struct htab_node *n, void *arg)
 	return true;
 }
 
-/* Nothing of it remains but for ops that still run. */
-static void session_end(struct meta_target *mt, struct session *s)
+void session_end(struct meta_target *mt, struct session *s)
 {
 	struct op *op = mop_internal(mt);
 	struct conn_ref *ref;
@@ -131,13 +134,14 @@ static void session_end(struct meta_target *mt, struct session *s)
 	htab_del(&mt->sessions, &s->node);
 	list_del(&s->link);
 	mt->counters.sessions--;
+	(void)lease_session_drop(mt, s);
 	locktab_release_session(&mt->locks, s->id);
 	while (s->handles.count)
 		htab_each(&s->handles, drop_handle, mt);
 	session_put(s);
 }
 
-static void session_evict(struct meta_target *mt, struct session *s, const char *why)
+static void say_evicted(struct meta_target *mt, struct session *s, const char *why)
 {
 	struct conn_ref *ref;
 
@@ -146,7 +150,19 @@ static void session_evict(struct meta_target *mt, struct session *s, const char 
 	/* A client that is alive after all learns of it by having to connect again. */
 	list_each (ref, &s->conns, link)
 		rpc_conn_close(ref->conn);
+}
+
+static void session_evict(struct meta_target *mt, struct session *s, const char *why)
+{
+	if (!s->doomed)
+		say_evicted(mt, s, why);
 	session_end(mt, s);
+}
+
+void session_doom(struct meta_target *mt, struct session *s, const char *why)
+{
+	say_evicted(mt, s, why);
+	s->doomed = true;
 }
 
 /* ---- grace and timeouts ---------------------------------------------------------------------------------------------------------- */
@@ -180,7 +196,7 @@ static void tick(void *arg)
 		return;
 	grace_check(mt);
 	list_each_safe (s, tmp, &mt->all_sessions, link)
-		if (!s->reclaiming && now - s->seen_ns > limit)
+		if (!s->reclaiming && now - s->seen_ns > (s->n_leases ? MAX(limit, mt->leases.limit_ns) : limit))
 			session_evict(mt, s, "silent for too long");
 	env_timer_in(mt->env, &mt->timer, MIN(limit / 4, mt->grace ? NSEC_PER_SEC : limit));
 }
@@ -189,6 +205,7 @@ void sessions_start(struct meta_target *mt)
 {
 	struct session *s;
 
+	lease_start(mt);
 	mt->grace = !list_empty(&mt->all_sessions);
 	mt->grace_end_ns = env_mono_ns(mt->env) + mt->params.grace_ms * NSEC_PER_MSEC;
 	list_each (s, &mt->all_sessions, link)
@@ -213,8 +230,10 @@ int session_load_all(struct meta_target *mt)
 
 		if (key.len != 9 || value.len < RECORD_HEADER || value.len > RECORD_HEADER + 64)
 			return -WEFT_ECORRUPT;
-		session_add(mt, key_get64((const uint8_t *)key.p + 1), wp_get_le64(v), wp_get_le32(v + 8), wp_get_le16(v + 12),
-			    wp_str_n((const char *)v + RECORD_HEADER, (uint32_t)(value.len - RECORD_HEADER)));
+		session_add(mt, key_get64((const uint8_t *)key.p + 1), wp_get_le64(v), wp_get_le32(v + 8),
+			    (uint16_t)(wp_get_le16(v + 12) & ~RECORD_LEASES),
+			    wp_str_n((const char *)v + RECORD_HEADER, (uint32_t)(value.len - RECORD_HEADER)))
+			->leases = wp_get_le16(v + 12) & RECORD_LEASES;
 	}
 	return 0;
 }
@@ -280,12 +299,13 @@ int meta_session_open(struct op *op)
 			list_del(&ref->link);
 			ref->ses = NULL;
 		}
+		lease_session_back(mt, s);
 		session_evict(mt, s, "opened a new session");
 	}
 	slots = (uint16_t)(m->slots ? MIN(m->slots, WEFT_SLOTS_MAX) : WEFT_SLOTS_DEFAULT);
 	wp_put_le64(v, m->client_id);
 	wp_put_le32(v + 8, m->pid);
-	wp_put_le16(v + 12, slots);
+	wp_put_le16(v + 12, (uint16_t)(slots | (m->leases ? RECORD_LEASES : 0)));
 	memcpy(v + RECORD_HEADER, m->host.p ? m->host.p : "", m->host.len);
 	key_u64(&k, KEY_SESSION, mt->next_session);
 	osd_txn_put(&op->txn, key_slice(&k), osd_slice(v, RECORD_HEADER + m->host.len));
@@ -294,10 +314,14 @@ int meta_session_open(struct op *op)
 	if (err)
 		return err;
 	s = session_add(mt, mt->next_session++, m->client_id, m->pid, slots, m->host);
+	s->leases = m->leases;
 	attach_conn(s, op->req->conn);
 	mt->counters.sessions_opened++;
-	rep = (struct wp_session_open_rep){ .session = s->id, .boot_epoch = mt->boot_epoch, .slots = slots,
-					    .timeout_ms = mt->params.session_timeout_ms };
+	rep = (struct wp_session_open_rep){ .session = s->id,
+					    .boot_epoch = mt->boot_epoch,
+					    .slots = slots,
+					    .timeout_ms = mt->params.session_timeout_ms,
+					    .lease_ms = mt->params.lease_ms };
 	wp_session_open_rep_enc(mop_enc(op, 128), &rep);
 	return 0;
 }
@@ -310,12 +334,16 @@ int meta_session_attach(struct op *op)
 
 	META_REQ(op, session_attach, m);
 	s = session_find(mt, m->session);
-	if (!s || s->client_id != m->client_id)
+	if (!s || s->client_id != m->client_id || s->doomed)
 		return -WEFT_ENOSESSION;
-	s->seen_ns = env_mono_ns(mt->env);
+	lease_session_heard(mt, s);
 	attach_conn(s, op->req->conn);
-	rep = (struct wp_session_attach_rep){ .boot_epoch = mt->boot_epoch, .reclaim = s->reclaiming,
-					      .timeout_ms = mt->params.session_timeout_ms };
+	lease_session_back(mt, s);
+	lease_session_attached(mt, s);
+	rep = (struct wp_session_attach_rep){ .boot_epoch = mt->boot_epoch,
+					      .reclaim = s->reclaiming,
+					      .timeout_ms = mt->params.session_timeout_ms,
+					      .lease_ms = mt->params.lease_ms };
 	wp_session_attach_rep_enc(mop_enc(op, 128), &rep);
 	return 0;
 }

@@ -210,6 +210,14 @@ static int lazy_atime(struct op *op, struct inode *i)
 	return 0;
 }
 
+/* Does anything change that others may have cached? */
+static bool changes(const struct inode *i, const struct wp_setattr_req *m)
+{
+	if (m->valid & WP_SETATTR_LAZY_ATIME)
+		return false;
+	return m->valid != WP_SETATTR_KILL_SUIDGID || i->mode & (S_ISUID | S_ISGID);
+}
+
 int meta_setattr(struct op *op)
 {
 	struct wp_setattr_rep rep = { 0 };
@@ -226,6 +234,8 @@ int meta_setattr(struct op *op)
 		err = lazy_atime(op, i);
 	else if (!op->stage)
 		err = check_all(op, i, m);
+	if (!err && changes(i, m) && lease_want(op, i, m->valid & WP_SETATTR_SIZE ? LEASE_CHANGE_DATA : LEASE_CHANGE_ATTR))
+		return OP_WAIT;
 	if (!err && !(m->valid & WP_SETATTR_LAZY_ATIME))
 		err = change_all(op, i, m);
 	if (!err)
@@ -233,5 +243,9 @@ int meta_setattr(struct op *op)
 	if (err)
 		return err;
 	wp_setattr_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
-	return mop_commit(op);
+	err = mop_commit(op);
+	/* What leaves before it is durable is not for keeping. */
+	if (!err && !op->lazy && lease_entry(op, i, WP_LEASE_ATTR | WP_LEASE_LAYOUT, &rep.entry))
+		wp_setattr_rep_enc(mop_enc_granted(op, entry_size(&rep.entry)), &rep);
+	return err;
 }

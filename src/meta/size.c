@@ -257,6 +257,7 @@ int truncate_start(struct op *op, struct inode *i, uint64_t size)
 	err = mop_commit_step(op);
 	if (err)
 		return err;
+	op->begun = true;
 	j = job_new(mt, &i->fid);
 	j->truncate = true;
 	j->size = size;

@@ -183,6 +183,11 @@ int meta_target_open(const struct meta_params *params, struct meta_target **ret)
 		mt->params.session_timeout_ms = META_SESSION_TIMEOUT_MS_DEFAULT;
 	if (!mt->params.grace_ms)
 		mt->params.grace_ms = META_GRACE_MS_DEFAULT;
+	if (!mt->params.lease_ms)
+		mt->params.lease_ms = META_LEASE_MS_DEFAULT;
+	mt->params.lease_ms = MIN(mt->params.lease_ms, META_LEASE_MS_MAX);
+	if (!mt->params.leases_max)
+		mt->params.leases_max = META_LEASES_MAX_DEFAULT;
 	mt->env = params->env;
 	mt->dev = params->dev;
 	mt->svc = (struct rpc_service){ .service = WP_SERVICE_META, .target = params->target, .ctx = mt,
@@ -194,6 +199,7 @@ int meta_target_open(const struct meta_params *params, struct meta_target **ret)
 	linger_init(mt);
 	list_init(&mt->jobs);
 	locktab_init(&mt->locks);
+	lease_init(mt);
 	list_init(&mt->deletions);
 	htab_init(&mt->sessions);
 	htab_init(&mt->minodes);
@@ -265,6 +271,7 @@ void meta_target_free(struct meta_target *mt)
 	env_timer_cancel(mt->env, &mt->timer);
 	env_timer_cancel(mt->env, &mt->stop_timer);
 	sessions_detach(mt);
+	lease_cancel(mt);
 	jobs_free(mt);
 	linger_done(mt);
 	while (mt->minodes.count)
@@ -272,6 +279,7 @@ void meta_target_free(struct meta_target *mt)
 	htab_done(&mt->minodes);
 	locks_cancel_all(mt);
 	executor_fail_all(mt, -ECANCELED);
+	lease_free(mt);
 	sessions_free(mt);
 	delete_free(mt);
 	usage_free(mt);

@@ -2,6 +2,8 @@
 /* unlink, rmdir, link. */
 #include "meta/create.h"
 
+#define RMDIR_REP_SIZE (ENTRY_DIR_SIZE + 256)
+
 /* The directory, the child, and the permission to remove it. */
 static int find_victim(struct op *op, const struct wp_fid *parent, struct wp_str name, const struct wp_cred *c,
 		       struct inode **dir, struct inode **child)
@@ -23,6 +25,7 @@ static int find_victim(struct op *op, const struct wp_fid *parent, struct wp_str
 
 int meta_unlink(struct op *op)
 {
+	struct wp_unlink_rep rep = { 0 };
 	struct inode *dir, *i;
 	int err;
 
@@ -32,14 +35,24 @@ int meta_unlink(struct op *op)
 		return err;
 	if (inode_is_dir(i))
 		return -EISDIR;
+	if (lease_want(op, dir, LEASE_CHANGE_NAMES) | lease_want(op, i, LEASE_CHANGE_ATTR))
+		return OP_WAIT;
 	dentry_del(op, &dir->fid, m->name);
 	ino_touch(op, dir, TOUCH_MTIME | TOUCH_CTIME);
 	ino_drop_name(op, i, &dir->fid, m->name);
-	wp_unlink_rep_enc(mop_enc(op, 64), &(struct wp_unlink_rep){ .fid = i->fid });
+	rep.fid = i->fid;
+	err = entry_fill_removed(op, i, &rep.entry);
+	if (err)
+		return err;
+	entry_dir(op, dir, &rep.dir);
+	wp_unlink_rep_enc(mop_enc(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
 	err = mop_commit(op);
-	if (!err)
-		ino_unlinked_done(op, i);
-	return err;
+	if (err)
+		return err;
+	ino_unlinked_done(op, i);
+	if (lease_name_entries(op, i, &rep.entry, dir, &rep.dir))
+		wp_unlink_rep_enc(mop_enc_granted(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
+	return 0;
 }
 
 void ino_drop_name(struct op *op, struct inode *i, const struct wp_fid *parent, struct wp_str name)
@@ -54,6 +67,7 @@ void ino_drop_name(struct op *op, struct inode *i, const struct wp_fid *parent, 
 
 int meta_rmdir(struct op *op)
 {
+	struct wp_rmdir_rep rep = { 0 };
 	struct inode *dir, *i;
 	int err;
 
@@ -68,12 +82,21 @@ int meta_rmdir(struct op *op)
 	err = dir_is_empty(op->mt, &i->fid);
 	if (err)
 		return err;
+	if (lease_want(op, dir, LEASE_CHANGE_NAMES) | lease_want(op, i, LEASE_ALL))
+		return OP_WAIT;
 	dentry_del(op, &dir->fid, m->name);
 	ino_touch(op, dir, TOUCH_MTIME | TOUCH_CTIME);
 	dir->nlink--;
 	ino_destroy(op, i);
-	wp_rmdir_rep_enc(mop_enc(op, 64), &(struct wp_rmdir_rep){ .fid = i->fid });
-	return mop_commit(op);
+	rep.fid = i->fid;
+	ino_attr(i, &rep.attr);
+	rep.attr.nlink = 0;
+	entry_dir(op, dir, &rep.dir);
+	wp_rmdir_rep_enc(mop_enc(op, RMDIR_REP_SIZE), &rep);
+	err = mop_commit(op);
+	if (!err && lease_name_entries(op, NULL, NULL, dir, &rep.dir))
+		wp_rmdir_rep_enc(mop_enc_granted(op, RMDIR_REP_SIZE), &rep);
+	return err;
 }
 
 int meta_link(struct op *op)
@@ -89,9 +112,10 @@ int meta_link(struct op *op)
 	err = ino_get(op, &m->fid, &i);
 	if (!err)
 		err = entry_wait(op, i);
-	if (!err)
-		err = create_parent(op, &m->parent, m->name, &m->cred, &dir, &old);
 	if (err)
+		return err;
+	err = create_parent(op, &m->parent, m->name, &m->cred, &dir, &old);
+	if (err < 0)
 		return err;
 	if (inode_is_dir(i))
 		return -EPERM;
@@ -99,6 +123,8 @@ int meta_link(struct op *op)
 		return -ENOENT;
 	if (i->nlink >= WEFT_LINK_MAX)
 		return -EMLINK;
+	if (lease_want(op, i, LEASE_CHANGE_ATTR) | (err == OP_WAIT))
+		return OP_WAIT;
 	i->nlink++;
 	name_add(op, i, &dir->fid, m->name);
 	ino_touch(op, i, TOUCH_CTIME);
@@ -107,6 +133,10 @@ int meta_link(struct op *op)
 	err = entry_fill(op, i, 0, false, &rep.entry);
 	if (err)
 		return err;
-	wp_link_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
-	return mop_commit(op);
+	entry_dir(op, dir, &rep.dir);
+	wp_link_rep_enc(mop_enc(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
+	err = mop_commit(op);
+	if (!err && lease_name_entries(op, i, &rep.entry, dir, &rep.dir))
+		wp_link_rep_enc(mop_enc_granted(op, entry_size(&rep.entry) + ENTRY_DIR_SIZE), &rep);
+	return err;
 }

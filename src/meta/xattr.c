@@ -212,6 +212,7 @@ static int check_presence(struct op *op, const struct inode *i, struct wp_str na
 
 int meta_setxattr(struct op *op)
 {
+	struct wp_setxattr_rep rep = { 0 };
 	enum space space;
 	struct inode *i;
 	int err;
@@ -226,6 +227,8 @@ int meta_setxattr(struct op *op)
 		err = check_presence(op, i, m->name, m->flags);
 	if (err)
 		return err;
+	if (lease_want(op, i, LEASE_CHANGE_ATTR))
+		return OP_WAIT;
 	if (space == SPACE_ACL_ACCESS)
 		err = set_access_acl(op, i, &m->cred, m->value);
 	else if (space == SPACE_ACL_DEFAULT)
@@ -235,13 +238,19 @@ int meta_setxattr(struct op *op)
 	if (err)
 		return err;
 	ino_touch(op, i, TOUCH_CTIME);
-	(void)mop_enc(op, 64);
-	wp_setxattr_rep_enc(&op->enc, &(struct wp_setxattr_rep){ 0 });
-	return mop_commit(op);
+	err = entry_fill(op, i, 0, false, &rep.entry);
+	if (err)
+		return err;
+	wp_setxattr_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
+	err = mop_commit(op);
+	if (!err && lease_entry(op, i, WP_LEASE_ATTR | WP_LEASE_LAYOUT, &rep.entry))
+		wp_setxattr_rep_enc(mop_enc_granted(op, entry_size(&rep.entry)), &rep);
+	return err;
 }
 
 int meta_removexattr(struct op *op)
 {
+	struct wp_removexattr_rep rep = { 0 };
 	struct wp_bytes old;
 	enum space space;
 	struct inode *i;
@@ -257,6 +266,8 @@ int meta_removexattr(struct op *op)
 		err = i->flags & INO_HAS_XATTR ? xattr_read(op, &i->fid, m->name, &old) : -ENOENT;
 	if (err)
 		return err == -ENOENT ? -ENODATA : err;
+	if (lease_want(op, i, LEASE_CHANGE_ATTR))
+		return OP_WAIT;
 	if (space == SPACE_ACL_ACCESS)
 		err = ino_acl_set_access(op, i, wp_bytes(NULL, 0));
 	else if (space == SPACE_ACL_DEFAULT)
@@ -266,6 +277,12 @@ int meta_removexattr(struct op *op)
 	if (err)
 		return err;
 	ino_touch(op, i, TOUCH_CTIME);
-	wp_removexattr_rep_enc(mop_enc(op, 64), &(struct wp_removexattr_rep){ 0 });
-	return mop_commit(op);
+	err = entry_fill(op, i, 0, false, &rep.entry);
+	if (err)
+		return err;
+	wp_removexattr_rep_enc(mop_enc(op, entry_size(&rep.entry)), &rep);
+	err = mop_commit(op);
+	if (!err && lease_entry(op, i, WP_LEASE_ATTR | WP_LEASE_LAYOUT, &rep.entry))
+		wp_removexattr_rep_enc(mop_enc_granted(op, entry_size(&rep.entry)), &rep);
+	return err;
 }

@@ -415,6 +415,22 @@ static void wait_and_retry(struct rpc_call *c, struct rpc_conn *conn, uint32_t s
 		rpeer_conn_lost(conn, -WEFT_ESTALEMAP);
 }
 
+/* A request from the server can only be one that has no answer. */
+static int notice(struct rpc_conn *conn, const struct net_frame *f)
+{
+	struct rpc_peer *p = conn->peer;
+	const struct wp_hdr *h = &f->hdr;
+
+	if (!(h->flags & WP_HDR_ONEWAY) || h->bulk_len || h->target != p->p.target || h->opcode == WP_OP_HELLO ||
+	    h->opcode == WP_OP_AUTH || !wp_op_find(h->opcode))
+		return -EBADMSG;
+	conn->node->counters.notices_in++;
+	rnode_saw_map(conn->node, h);
+	if (conn->peer && p->p.ops->notice) /* the owner of the map may have freed it */
+		p->p.ops->notice(p->p.arg, p, conn, h->opcode, f->body, h->body_len);
+	return 0;
+}
+
 int rcall_reply(struct rpc_conn *conn, struct net_frame *f)
 {
 	struct rpc_peer *p = conn->peer;
@@ -422,7 +438,7 @@ int rcall_reply(struct rpc_conn *conn, struct net_frame *f)
 	uint32_t status = f->hdr.status;
 
 	if (!(f->hdr.flags & WP_HDR_REPLY))
-		return -EBADMSG;
+		return notice(conn, f);
 	c = conn->rx_call ? conn->rx_call : find(conn, &f->hdr);
 	if (c && !list_empty(&c->txs))
 		return NET_HOLD;

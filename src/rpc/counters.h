@@ -7,25 +7,27 @@
 #include "rpc/rpc.h"
 
 /* name, unit, help */
-#define RPC_COUNTERS(X)                                                                                                       \
-	X(calls, "count", "calls started")                                                                                    \
-	X(calls_failed, "count", "calls that ended without a reply")                                                          \
-	X(resends, "count", "calls sent again because their connection was lost")                                             \
-	X(retries, "count", "calls sent again because the server was not ready or not the right one")                         \
-	X(timeouts, "count", "calls that reached their deadline")                                                             \
-	X(cancels, "count", "calls cancelled")                                                                                \
-	X(late_replies, "count", "replies that nobody waited for any more")                                                   \
-	X(connects, "count", "outgoing connections attempted")                                                                \
-	X(connects_failed, "count", "outgoing connections that failed before they were usable")                               \
-	X(disconnects, "count", "usable outgoing connections lost")                                                           \
-	X(pings, "count", "pings sent on silent connections")                                                                 \
-	X(requests, "count", "requests received")                                                                             \
-	X(replies, "count", "replies sent")                                                                                   \
-	X(replies_dropped, "count", "replies whose connection was gone")                                                      \
-	X(accepts, "count", "connections accepted")                                                                           \
-	X(routed, "count", "accepted connections handed to another reactor")                                                  \
-	X(conns, "count", "incoming connections now")                                                                         \
-	X(auth_failures, "count", "handshakes refused: secret")                                                               \
+#define RPC_COUNTERS(X)                                                                                                        \
+	X(calls, "count", "calls started")                                                                                     \
+	X(calls_failed, "count", "calls that ended without a reply")                                                           \
+	X(resends, "count", "calls sent again because their connection was lost")                                              \
+	X(retries, "count", "calls sent again because the server was not ready or not the right one")                          \
+	X(timeouts, "count", "calls that reached their deadline")                                                              \
+	X(cancels, "count", "calls cancelled")                                                                                 \
+	X(late_replies, "count", "replies that nobody waited for any more")                                                    \
+	X(connects, "count", "outgoing connections attempted")                                                                 \
+	X(connects_failed, "count", "outgoing connections that failed before they were usable")                                \
+	X(disconnects, "count", "usable outgoing connections lost")                                                            \
+	X(pings, "count", "pings sent on silent connections")                                                                  \
+	X(notices_in, "count", "notices received")                                                                             \
+	X(notices_out, "count", "notices sent")                                                                                \
+	X(requests, "count", "requests received")                                                                              \
+	X(replies, "count", "replies sent")                                                                                    \
+	X(replies_dropped, "count", "replies whose connection was gone")                                                       \
+	X(accepts, "count", "connections accepted")                                                                            \
+	X(routed, "count", "accepted connections handed to another reactor")                                                   \
+	X(conns, "count", "incoming connections now")                                                                          \
+	X(auth_failures, "count", "handshakes refused: secret")                                                                \
 	X(handshake_failures, "count", "handshakes refused or not finished: other reasons")
 
 struct rpc_counters {

@@ -126,6 +126,9 @@ void *rpc_conn_data(const struct rpc_conn *c);       /* the service's pointer, e
 void rpc_conn_set_data(struct rpc_conn *c, void *data);
 /* conn_down is called later, from the event loop. */
 void rpc_conn_close(struct rpc_conn *c);
+/* A message to the client without an answer (rpc_peer_ops.notice), from conn_up until conn_down. body is copied. Notices and
+ * replies of one connection arrive in the order in which they were given; one may be lost with its connection, none otherwise. */
+void rpc_conn_notice(struct rpc_conn *c, uint16_t op, const void *body, size_t len);
 
 /* ---- calling ------------------------------------------------------------------------------------------- */
 
@@ -190,6 +193,9 @@ struct rpc_peer_ops {
 	unsigned (*addrs)(void *arg, struct rpc_peer *peer, const char **ret, unsigned max);
 	/* No connection is left / again one. For `status`. May be NULL. */
 	void (*state)(void *arg, struct rpc_peer *peer, bool up);
+	/* The server sent a notice on this connection, which is proved, but perhaps not ready yet. The body, valid until this
+	 * returns, is whatever the server says: decode with care. May free the peer. NULL: notices are ignored. */
+	void (*notice)(void *arg, struct rpc_peer *peer, struct rpc_conn *conn, uint16_t op, const uint8_t *body, uint32_t len);
 };
 
 struct rpc_peer_params {

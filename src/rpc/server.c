@@ -573,6 +573,20 @@ void rpc_reply(struct rpc_req *req, const struct rpc_reply *rep)
 	(void)net_conn_send(&conn->nc, &m);
 }
 
+void rpc_conn_notice(struct rpc_conn *conn, uint16_t op, const void *body, size_t len)
+{
+	struct wp_hdr h = { .opcode = op, .flags = WP_HDR_ONEWAY };
+	struct net_msg m = { .hdr = &h, .body = body, .body_len = (uint32_t)len };
+
+	weft_assert(!conn->peer && len <= WP_BODY_MAX);
+	if (conn->state != CONN_UP || !net_conn_open(&conn->nc))
+		return;
+	h.map_version = conn->node->map_version;
+	h.target = conn->svc->target;
+	conn->node->counters.notices_out++;
+	(void)net_conn_send(&conn->nc, &m);
+}
+
 void rpc_reply_err(struct rpc_req *req, int err)
 {
 	rpc_reply(req, &(struct rpc_reply){ .err = err });

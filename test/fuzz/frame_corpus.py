@@ -10,6 +10,7 @@ import struct
 import sys
 
 GETATTR, MKDIR, OBJ_WRITE, PING, COUNTERS, HELLO, AUTH = 0x0211, 0x0215, 0x0302, 0x0003, 0x0004, 0x0001, 0x0002
+LEASE_RECALL = 0x0207
 REPLY, ONEWAY = 1, 4
 
 
@@ -28,6 +29,9 @@ REPLIES = [
     item(GETATTR, REPLY, 3, 49) + item(OBJ_WRITE, REPLY, 0x81, 48) + item(OBJ_WRITE, REPLY, 0x83, bulk=10),
     item(OBJ_WRITE, REPLY, 2, bulk=65535) + item(GETATTR, REPLY, 0x82, 2),
     item(AUTH, REPLY, 0, 42, bytes(8)) + item(HELLO, REPLY, 0, 41),
+    item(LEASE_RECALL, ONEWAY, body=bytes(40)) + item(GETATTR, REPLY, 1, body=bytes(30)) + item(LEASE_RECALL, ONEWAY),
+    item(LEASE_RECALL, ONEWAY, body=bytes(4)) + item(LEASE_RECALL, ONEWAY, bulk=100),
+    item(LEASE_RECALL, ONEWAY, body=bytes(4)) + item(LEASE_RECALL, 0, 1, body=bytes(40)),
 ]
 
 

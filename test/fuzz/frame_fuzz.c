@@ -65,7 +65,11 @@ static void against_server(struct world *w, uint8_t how, const uint8_t *p, size_
 		world_run(w, 1);
 		weft_assert(w->ups == 1);
 	}
+	if (w->conn)
+		rpc_conn_notice(w->conn, WP_OP_LEASE_RECALL, p, MIN(n, (size_t)100));
 	attack(w, &raw, how, p, n);
+	if (w->conn)
+		rpc_conn_notice(w->conn, WP_OP_LEASE_RECALL, p, n);
 	raw_close(&raw);
 	world_run(w, 20);
 }

@@ -115,18 +115,29 @@ static void entry_of(struct fc *fc, struct fc_inode *in, struct wp_entry *e, uin
 	fc->caps_given++;
 }
 
+/* Replies to operations on names have the directory as well, of which this target says nothing. */
 static void answer_entry(struct fc *fc, struct rpc_req *req, struct fc_inode *in, bool data)
 {
-	struct wp_lookup_rep rep = { 0 };
 	struct wp_enc e = rpc_reply_enc(req, 4096);
+	struct wp_entry entry = { 0 };
 	uint8_t mac[32];
 
 	if (!in) {
 		answer_err(fc, req, -ENOENT);
 		return;
 	}
-	entry_of(fc, in, &rep.entry, mac, data);
-	wp_lookup_rep_enc(&e, &rep);
+	entry_of(fc, in, &entry, mac, data);
+	switch (req->hdr.opcode) {
+	case WP_OP_LOOKUP:
+		wp_lookup_rep_enc(&e, &(struct wp_lookup_rep){ .entry = entry, .found = 1 });
+		break;
+	case WP_OP_MKDIR:
+	case WP_OP_SYMLINK:
+		wp_mkdir_rep_enc(&e, &(struct wp_mkdir_rep){ .entry = entry });
+		break;
+	default:
+		wp_getattr_rep_enc(&e, &(struct wp_getattr_rep){ .entry = entry });
+	}
 	answer(fc, req, e.err, &e);
 }
 
@@ -345,7 +356,7 @@ static void do_setattr(struct fc *fc, struct rpc_req *req)
 
 static void do_remove(struct fc *fc, struct rpc_req *req)
 {
-	struct wp_enc e = rpc_reply_enc(req, 64);
+	struct wp_enc e = rpc_reply_enc(req, 4096);
 	struct wp_unlink_rep rep = { 0 };
 	struct wp_unlink_req m;
 	struct fc_inode *in;
@@ -364,7 +375,7 @@ static void do_remove(struct fc *fc, struct rpc_req *req)
 
 static void do_rename(struct fc *fc, struct rpc_req *req)
 {
-	struct wp_enc e = rpc_reply_enc(req, 64);
+	struct wp_enc e = rpc_reply_enc(req, 4096);
 	struct wp_rename_rep rep = { 0 };
 	struct wp_rename_req m;
 	struct fc_inode *in, *old;

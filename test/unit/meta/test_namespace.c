@@ -117,6 +117,7 @@ static void test_files(void)
 static void test_rename(void)
 {
 	struct wp_attr a, b, c, f, g, x;
+	struct wp_rename_rep rep;
 
 	is_int(t_mkdir(&w, root_fid, "a", 0755, &a) | t_mkdir(&w, root_fid, "b", 0755, &b) | t_mkdir(&w, a.fid, "c", 0755, &c) |
 		       t_mknod(&w, a.fid, "f", S_IFREG | 0644, &f) | t_mknod(&w, b.fid, "g", S_IFREG | 0644, &g), 0, "a tree");
@@ -146,6 +147,9 @@ static void test_rename(void)
 	is_int(t_getattr(&w, g.fid, NULL), -ESTALE, "and is gone");
 	is_int(t_link(&w, f.fid, a.fid, "f2", NULL), 0, "link");
 	is_int(t_rename(&w, b.fid, "g", a.fid, "f2", 0), 0, "onto another name of the same");
+	ok(!wp_rename_rep_decode(w.last.reply, w.last.reply_len, w.scratch, sizeof(w.scratch), &rep) &&
+		   rep.has & WP_RENAME_REP_HAS_OTHER && wp_fid_eq(&rep.other.attr.fid, &rep.moved),
+	   "the reply tells that");
 	ok(!t_lookup(&w, b.fid, "g", &x) && x.nlink == 2, "does nothing");
 	is_int(t_rename(&w, b.fid, "g", b.fid, "g", 0), 0, "onto itself");
 	is_int(t_rename(&w, b.fid, "g", b.fid, ".", 0), -EBUSY, "onto .");

@@ -15,7 +15,19 @@ static struct world *the_world; /* the fake rpc has no other way to find it */
 
 uint16_t rpc_conn_role(const struct rpc_conn *c) { return c->role; }
 void *rpc_conn_data(const struct rpc_conn *c) { return c->data; }
-void rpc_conn_close(struct rpc_conn *c) {} /* the fake's connections end with the world */
+void rpc_conn_close(struct rpc_conn *c) { c->closed = true; } /* the test says conn_down */
+
+void rpc_conn_notice(struct rpc_conn *c, uint16_t op, const void *body, size_t len)
+{
+	static uint8_t scratch[300000];
+	struct wp_lease_recall_req m;
+
+	if (op != WP_OP_LEASE_RECALL || wp_lease_recall_req_decode(body, len, scratch, sizeof(scratch), &m))
+		abort();
+	c->notices++;
+	for (uint32_t i = 0; i < m.leases_n && c->refs_n < ARRAY_SIZE(c->refs); i++)
+		c->refs[c->refs_n++] = m.leases[i];
+}
 
 void rpc_conn_set_data(struct rpc_conn *c, void *data) { c->data = data; }
 
@@ -284,8 +296,16 @@ static void keep_journal(struct osd_dev *dev)
 
 bool world_open(struct world *w)
 {
-	struct meta_params p = { .journal_dir = w->journal, .opened = opened, .failed = failed, .storage_peer = storage_peer,
-				 .candidates = candidates, .arg = w, .grace_ms = w->grace_ms, .session_timeout_ms = w->timeout_ms };
+	struct meta_params p = { .journal_dir = w->journal,
+				 .opened = opened,
+				 .failed = failed,
+				 .storage_peer = storage_peer,
+				 .candidates = candidates,
+				 .arg = w,
+				 .grace_ms = w->grace_ms,
+				 .session_timeout_ms = w->timeout_ms,
+				 .lease_ms = w->lease_ms,
+				 .leases_max = w->leases_max };
 
 	w->env = sim_process_new(w->host);
 	p.env = w->env;

@@ -18,6 +18,10 @@
 struct rpc_conn {
 	uint16_t role;
 	void *data;
+	bool closed;	  /* by the target */
+	unsigned notices; /* recalls received, and all leases named in them */
+	struct wp_lease_ref refs[64];
+	unsigned refs_n;
 };
 
 struct rpc_peer {
@@ -47,7 +51,7 @@ struct world {
 	struct osd_dev *dev;
 	struct meta_target *mt;
 	const char *journal;
-	uint32_t grace_ms, timeout_ms;
+	uint32_t grace_ms, timeout_ms, lease_ms, leases_max;
 	uint64_t capacity;
 	bool check_always;     /* check_index after every transaction */
 	bool check;

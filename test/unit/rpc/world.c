@@ -62,6 +62,7 @@ static void conn_up(void *ctx, struct rpc_conn *conn)
 	w->ups++;
 	w->last_client_id = rpc_conn_client_id(conn);
 	(void)str_copy(w->last_name, sizeof(w->last_name), rpc_conn_name(conn));
+	w->conn = conn;
 	rpc_conn_set_data(conn, w);
 }
 
@@ -71,6 +72,8 @@ static void conn_down(void *ctx, struct rpc_conn *conn)
 
 	weft_assert(rpc_conn_data(conn) == w);
 	w->downs++;
+	if (w->conn == conn)
+		w->conn = NULL;
 }
 
 /* ---- peer ---------------------------------------------------------------------------------------------------------------- */
@@ -91,6 +94,19 @@ static void state(void *arg, struct rpc_peer *peer, bool up)
 		w->state_up++;
 	else
 		w->state_down++;
+}
+
+static void notice(void *arg, struct rpc_peer *peer, struct rpc_conn *conn, uint16_t op, const uint8_t *body, uint32_t len)
+{
+	struct world *w = arg;
+
+	weft_assert(peer == w->peer && conn);
+	w->notices++;
+	w->notice_op = op;
+	w->notice_len = len;
+	memcpy(w->notice_body, body, MIN(len, (uint32_t)sizeof(w->notice_body))); /* all of it can be read */
+	if (w->on_notice)
+		w->on_notice(w);
 }
 
 struct attaching {
@@ -121,8 +137,9 @@ static void attach(void *arg, struct rpc_peer *peer, struct rpc_conn *conn)
 	rpc_call_on(conn, &a->call);
 }
 
-const struct rpc_peer_ops world_plain_ops = { .addrs = addrs, .state = state };
-const struct rpc_peer_ops world_attach_ops = { .addrs = addrs, .state = state, .attach = attach };
+const struct rpc_peer_ops world_plain_ops = { .addrs = addrs, .state = state, .notice = notice };
+const struct rpc_peer_ops world_attach_ops = { .addrs = addrs, .state = state, .attach = attach, .notice = notice };
+const struct rpc_peer_ops world_deaf_ops = { .addrs = addrs, .state = state };
 
 /* ---- life ---------------------------------------------------------------------------------------------------------------- */
 

@@ -30,8 +30,14 @@ struct world {
 	uint16_t last_role;
 	uint64_t last_client_id;
 	char last_name[200];
+	struct rpc_conn *conn; /* the last one that came up; NULL: it is gone */
 	/* the peer */
 	unsigned state_up, state_down, attaches;
+	unsigned notices;
+	uint16_t notice_op;
+	uint32_t notice_len;
+	uint8_t notice_body[65536];
+	void (*on_notice)(struct world *w);
 	int attach_err;
 };
 
@@ -62,6 +68,6 @@ void call_start(struct world *w, struct result *r, uint16_t op, size_t len);
 bool body_is_echo(const struct result *r, size_t len);
 int call_sync(struct world *w, struct result *r, uint16_t op, size_t len);
 
-extern const struct rpc_peer_ops world_plain_ops, world_attach_ops;
+extern const struct rpc_peer_ops world_plain_ops, world_attach_ops, world_deaf_ops;
 
 #endif
