@@ -5,6 +5,7 @@
  * An index does what that of the disk backend does when its process ends, in whatever way: what had not become durable is lost, so
  * metadata targets have to replay their journals. Objects survive kills, as the system's cache does, but not power cuts.
  */
+#include "audit.h"
 #include "cluster_priv.h"
 
 #define MGMTD_ADDR "sim:mgmtd:1"
@@ -39,8 +40,7 @@ static struct rpc_identity identity(uint16_t role, unsigned i, unsigned life, co
 #define WALL_ERROR_MS 3000u
 
 /* In every other run clocks differ, and run at different speeds: more than ntp leaves, less than what capabilities forgive.
- * Not for small seeds: those in meson.build stay the runs that they were. */
-#define SMALL_SEED 1000000u
+ * Not for small seeds. */
 
 static struct sim_host *host_new(struct cluster *cl, const char *name)
 {
@@ -155,9 +155,20 @@ static void meta_failed(void *arg, int err)
 
 static void target_open(struct server *s)
 {
-	struct meta_params mp = { .env = s->env, .dev = s->gate, .journal_dir = "journal", .journal_segment = KIB(256), .target = s->info.id,
-				  .session_timeout_ms = SESSION_MS, .grace_ms = GRACE_MS, .opened = opened, .failed = meta_failed,
-				  .storage_peer = storage_peer, .candidates = candidates, .placement_version = placement_version,
+	struct meta_params mp = { .env = s->env,
+				  .dev = s->gate,
+				  .journal_dir = "journal",
+				  .journal_segment = KIB(256),
+				  .target = s->info.id,
+				  .session_timeout_ms = SESSION_MS,
+				  .grace_ms = GRACE_MS,
+				  .lease_ms = s->cl->lease_ms,
+				  .leases_max = s->cl->leases_max,
+				  .opened = opened,
+				  .failed = meta_failed,
+				  .storage_peer = storage_peer,
+				  .candidates = candidates,
+				  .placement_version = placement_version,
 				  .arg = s };
 	struct storage_params sp = { .env = s->env, .dev = s->gate, .target = s->info.id, .boot_epoch = s->epoch };
 	struct rpc_service *svc;
@@ -233,11 +244,25 @@ static void server_start(struct server *s)
 	mgmtc_start(s->mgmtc);
 }
 
+static void count(struct server *s)
+{
+	static const char *const names[SIM_COUNTED] = SIM_COUNTED_NAMES;
+	struct wp_counter rows[128];
+	uint32_t n = meta_target_rows(s->meta, rows, ARRAY_SIZE(rows));
+
+	for (uint32_t i = 0; i < n; i++)
+		for (unsigned k = 0; k < SIM_COUNTED; k++)
+			if (wp_str_eq(rows[i].name, wp_str(names[k])))
+				s->cl->s->counted[k] += rows[i].value;
+}
+
 /* Its memory; the process is dead. */
 static void server_bury(struct server *s)
 {
-	if (s->meta)
+	if (s->meta) {
+		count(s);
 		rpc_service_remove(s->node, meta_target_service(s->meta));
+	}
 	peers_free(s->peers); /* ends the core's calls, whose memory is the core's */
 	if (s->meta)
 		meta_target_free(s->meta);
@@ -309,14 +334,27 @@ static void mounted(void *arg, int err, const struct wp_attr *root)
 	m->ready = !err;
 }
 
+static void invalidate(void *arg, const struct wp_fid *fid, uint32_t bits)
+{
+	struct mount *m = arg;
+
+	audit_invalidate(m->cl->s, m->i, fid, bits);
+}
+
 static void mount_start(struct mount *m)
 {
 	static const char *const mgmtd[] = { MGMTD_ADDR };
 	char name[16];
-	struct client_params p = { .mgmtd = mgmtd, .mgmtd_n = 1, .reactors = 1, .pid = ++m->life };
+	struct client_params p = { .mgmtd = mgmtd, .mgmtd_n = 1, .reactors = 1, .pid = ++m->life, .cache = true };
 
+	if (m->cl->s->kernel_keeps) {
+		p.invalidate = invalidate;
+		p.invalidate_arg = m;
+	}
 	(void)snprintf(name, sizeof(name), "client%u", m->i);
 	p.id = identity(WP_ROLE_CLIENT, m->i, m->life, name);
+	if (m->cl->s->seed >= SIM_SMALL_SEED)
+		m->id = p.id.client_id = (m->i + 1ull) << 32 | m->life;
 	(void)str_copy(p.host, sizeof(p.host), name);
 	m->env = sim_process_new(m->host);
 	weft_assert(client_mount_new(&p, &m->mount) == 0);
@@ -336,7 +374,42 @@ static void mount_kill(struct mount *m)
 	sim_process_free(m->env);
 	m->env = NULL;
 	m->client = NULL;
+	m->kill_ns = 0;
+	memset(m->known, 0, sizeof(m->known));
 	m->up_ns = after_ms(m->cl, 50, DOWN_MS_MAX);
+}
+
+/* A target may end the session of a client that lives: it was silent for too long, or did not answer recalls. */
+bool cluster_evicted(struct cluster *cl, unsigned i)
+{
+	struct mount *m = &cl->mounts[i];
+
+	if (!m->id || !m->env || m->kill_ns)
+		return m->kill_ns;
+	for (unsigned k = 0; k < cl->mdts_n; k++) {
+		struct server *s = &cl->mdts[k];
+		bool serves;
+
+		if (!s->env || !s->opened || !s->meta)
+			continue;
+		serves = cluster_serves(s, m->id);
+		if (m->known[k] && !serves) {
+			sim_note(cl->s, "client %u was evicted by %s", i, s->name);
+			cl->s->evictions++;
+			m->kill_ns = after_ms(cl, 0, 2000);
+		}
+		m->known[k] |= serves;
+	}
+	return m->kill_ns;
+}
+
+/* What its applications do then is not the model's: it is killed, after a while. */
+static void check_evicted(struct cluster *cl)
+{
+	for (unsigned i = 0; i < SIM_CLIENTS; i++)
+		if (cluster_evicted(cl, i) && cl->mounts[i].env &&
+		    (cl->healing || sim_now_ns(cl->sim) >= cl->mounts[i].kill_ns))
+			mount_kill(&cl->mounts[i]);
 }
 
 struct client *cluster_client(struct cluster *cl, unsigned i) { return cl->mounts[i].ready ? cl->mounts[i].client : NULL; }
@@ -393,6 +466,7 @@ void cluster_run(struct cluster *cl, uint64_t ns)
 		server_serving(&cl->mdts[i]);
 	for (unsigned i = 0; i < cl->osts_n; i++)
 		server_serving(&cl->osts[i]);
+	check_evicted(cl);
 	revive(cl);
 }
 
@@ -448,6 +522,14 @@ static void slow_disk(struct cluster *cl)
 	sim_disk_set(h, &p);
 }
 
+static void evictions(struct cluster *cl)
+{
+	struct server *s = &cl->mdts[rng_below(&cl->clocks, cl->mdts_n)];
+
+	if (cl->s->seed >= SIM_SMALL_SEED && rng_chance(&cl->clocks, 20) && s->env && s->opened && s->meta)
+		cluster_evict(s);
+}
+
 void cluster_faults(struct cluster *cl)
 {
 	/* Quiet runs get further into the workload, wild ones find what happens between two faults. */
@@ -466,6 +548,7 @@ void cluster_faults(struct cluster *cl)
 		part(cl, &cl->partings[0]);
 	if (rng_chance(&cl->rng, 5))
 		slow_disk(cl);
+	evictions(cl);
 }
 
 void cluster_heal(struct cluster *cl)
@@ -501,6 +584,17 @@ bool cluster_ready(struct cluster *cl)
 
 /* ---- life ---- */
 
+/* Leases that run out while a client is cut off, and those that outlive it; so few that they are taken back for others. */
+static void leases_init(struct cluster *cl)
+{
+	static const uint32_t ms[] = { 0, 300, 1000, 2000, 8000 };
+
+	if (cl->s->seed < SIM_SMALL_SEED)
+		return;
+	cl->lease_ms = ms[rng_below(&cl->clocks, ARRAY_SIZE(ms))];
+	cl->leases_max = rng_chance(&cl->clocks, 200) ? 40 : 0;
+}
+
 static void net_init(struct cluster *cl)
 {
 	struct sim_net_params p;
@@ -526,7 +620,9 @@ struct cluster *cluster_new(struct sim *s, unsigned mdts, unsigned osts)
 	cl->osts_n = osts;
 	cl->wildness = 50 + rng_below(&cl->rng, 500);
 	cl->clocks.state = s->seed ^ 0x636c6f636b73ull;
-	cl->drifts = !s->faults_off && s->seed >= SMALL_SEED && rng_chance(&cl->clocks, 500);
+	s->kernel_keeps = s->seed >= SIM_SMALL_SEED && rng_chance(&cl->clocks, 700);
+	cl->drifts = s->clocks_differ = !s->faults_off && s->seed >= SIM_SMALL_SEED && rng_chance(&cl->clocks, 500);
+	leases_init(cl);
 	net_init(cl);
 	cl->disks = sim_process_new(sim_host_new(cl->sim, "disks"));
 	cl->mgmt.host = host_new(cl, "mgmtd");

@@ -9,6 +9,25 @@
 
 #define QUIET_NS (3 * SESSION_MS * NSEC_PER_MSEC) /* sessions of dead clients end, their orphans go */
 
+bool cluster_serves(struct server *s, uint64_t client_id)
+{
+	struct session *ses;
+
+	list_each (ses, &s->meta->all_sessions, link)
+		if (ses->client_id == client_id && !ses->doomed)
+			return true;
+	return false;
+}
+
+void cluster_evict(struct server *s)
+{
+	struct session *ses, *tmp;
+
+	list_each_safe (ses, tmp, &s->meta->leases.recalling, recalling)
+		if (!ses->doomed && !list_empty(&ses->recalls))
+			session_doom(s->meta, ses, "chosen by lot");
+}
+
 /* ---- inodes, as the indexes have them ---- */
 
 struct seen {

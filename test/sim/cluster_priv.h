@@ -55,6 +55,9 @@ struct mount {
 	struct client_mount *mount;
 	struct client *client;
 	bool ready;
+	uint64_t id;	      /* the client's number; 0: not known */
+	bool known[MDTS_MAX]; /* has been seen to have a session there */
+	uint64_t kill_ns;     /* evicted by a target: it goes on for a moment; 0: not */
 	uint64_t up_ns;
 };
 
@@ -74,7 +77,13 @@ struct cluster {
 	struct mount mounts[SIM_CLIENTS];
 	struct parting partings[1]; /* one at a time: two of one pair would be healed together */
 	bool healing, drifts;
+	uint32_t lease_ms, leases_max; /* 0: default */
 	unsigned wildness; /* per mille of steps in which faults are drawn at all */
 };
+
+/* cluster_check.c: has the target a session of this client that it serves? */
+bool cluster_serves(struct server *s, uint64_t client_id);
+/* The target loses its patience with those who have not answered a recall yet. */
+void cluster_evict(struct server *s);
 
 #endif

@@ -437,6 +437,70 @@ struct client_op *client_readdir(struct client *c, const struct client_cred *cre
 	return op;
 }
 
+/* ---- caches: they know everything, and always the newest ---- */
+
+int client_cached_lookup(struct client *c, const struct client_cred *cred, const struct wp_fid *parent, struct wp_str name,
+			 struct client_res *res)
+{
+	struct fnode *dir = by_fid(c->cl, parent);
+	struct fent *e = dir ? find(dir, name) : NULL;
+
+	if (!dir)
+		return -EAGAIN;
+	if (!e && bug(c->cl, FAKE_STALE_NAME)) {
+		attr_of(dir, &res->attr);
+		return 0;
+	}
+	if (!e || bug(c->cl, FAKE_STALE_MISSING))
+		return -ENOENT;
+	attr_of(e->n, &res->attr);
+	return 0;
+}
+
+int client_cached_getattr(struct client *c, const struct wp_fid *fid, struct client_res *res)
+{
+	struct fnode *n = by_fid(c->cl, fid);
+
+	if (!n)
+		return -EAGAIN;
+	attr_of(n, &res->attr);
+	res->attr.mode ^= bug(c->cl, FAKE_STALE_ATTR);
+	return 0;
+}
+
+int client_cached_access(struct client *c, const struct client_cred *cred, const struct wp_fid *fid, uint32_t mask)
+{
+	return -EAGAIN;
+}
+
+int client_cached_readlink(struct client *c, const struct wp_fid *fid, char *buf, size_t size, uint32_t *len)
+{
+	struct fnode *n = by_fid(c->cl, fid);
+
+	if (!n)
+		return -EAGAIN;
+	*len = (uint32_t)strlen(n->target);
+	memcpy(buf, n->target, MIN(*len, size));
+	return 0;
+}
+
+int client_cached_getxattr(struct client *c, const struct client_cred *cred, const struct wp_fid *fid) { return -EAGAIN; }
+
+int client_cached_readdir(struct client *c, const struct wp_fid *dir, uint64_t cookie,
+			  bool (*fn)(void *arg, const struct wp_dirent *d), void *arg, bool *eof)
+{
+	struct fnode *n = by_fid(c->cl, dir);
+	struct fent *e;
+
+	if (!n || !n->parent)
+		return -EAGAIN;
+	*eof = fn(arg, &(struct wp_dirent){ .fid = n->parent->fid, .type = S_IFDIR, .name = wp_str("..") });
+	list_each (e, &n->ents, link)
+		if (*eof && !bug(c->cl, FAKE_STALE_LISTING))
+			*eof = fn(arg, &(struct wp_dirent){ .fid = e->n->fid, .type = e->n->mode, .name = wp_str(e->name) });
+	return 0;
+}
+
 /* ---- files ---- */
 
 static struct client_op *open_node(struct client *c, struct fnode *n, uint32_t flags, bool created, CLIENT_ARGS)
@@ -645,6 +709,7 @@ void cluster_free(struct cluster *cl)
 
 uint64_t cluster_now(struct cluster *cl) { return cl->now; }
 bool cluster_ready(struct cluster *cl) { return cl->clients[0].up && cl->clients[1].up && cl->clients[2].up; }
+bool cluster_evicted(struct cluster *cl, unsigned i) { return false; }
 bool cluster_echoes(struct cluster *cl, unsigned i) { return false; }
 struct client *cluster_client(struct cluster *cl, unsigned i) { return cl->clients[i].up ? &cl->clients[i] : NULL; }
 

@@ -36,11 +36,15 @@ struct mnode {
 	unsigned ents_n;
 	struct content data;   /* regular files */
 	char target[32];       /* symbolic links */
+	struct wp_time ctime;  /* newest that was told: nothing older may be seen */
+	struct wp_time mtime_set; /* by the last change of times; sec 0: not set, or changed since */
+	uint64_t changed_ns;	  /* the last answer to a change of it */
 	char xattr[32];        /* value of user.sim, empty: none */
 	bool xattr_unsure;
 	bool busy;             /* one operation has it for itself */
 	unsigned shared;       /* operations on names inside, or on data */
 	unsigned extending;    /* writes in flight that may move the end */
+	unsigned renames;      /* in flight, of names of it: they do not hold it, but change its ctime */
 	unsigned moves;        /* of the end, begun or done so far */
 	unsigned opens;
 };

@@ -14,6 +14,9 @@
 #define SIM_IO_MAX 300000u
 #define SIM_FILE_MAX 700000u
 
+/* Those in meson.build stay the runs that they were: what makes runs wilder in new ways is for larger ones. */
+#define SIM_SMALL_SEED 1000000u
+
 struct sim;
 struct cluster;
 
@@ -47,7 +50,7 @@ struct worker {
 	unsigned cuts;          /* sim.cuts when it started */
 	/* of the operation */
 	struct ment *a, *b;
-	struct mnode *n;
+	struct mnode *n, *moved; /* moved: by a rename */
 	bool shared;            /* n is held together with others */
 	bool extends;           /* a write that moves the end */
 	bool end_moves;         /* a read while others move the end */
@@ -79,6 +82,7 @@ struct wop {
 	void (*doubt)(struct worker *w);
 	/* Called with what a look-up of w->a found after a doubt; NULL: no look-up is needed. */
 	void (*resolve)(struct worker *w, const struct wp_attr *found);
+	bool names; /* the answer tells what w->a stands for */
 };
 
 extern const struct wop *const work_ops[];
@@ -90,9 +94,19 @@ struct log_record {
 	bool acked, synced;
 };
 
+struct kernel;
+
+/* Of all metadata targets and their lives. */
+#define SIM_COUNTED_NAMES                                                                                                      \
+	{                                                                                                                      \
+		"lease_grants", "lease_recalls", "lease_waits", "lease_voided", "lease_contended", "sessions_evicted",         \
+			"forsaken"                                                                                             \
+	}
+enum { SIM_COUNTED = 7 };
+
 struct sim {
 	uint64_t seed;
-	struct rng rng;
+	struct rng rng, audit_rng;
 	bool verbose, silent, failed, faults_off;
 	bool draining;          /* nothing new is started but what lets others finish */
 	bool disk_errors;       /* devices fail now and then */
@@ -109,11 +123,22 @@ struct sim {
 	struct worker *lock_holder;
 	uint32_t counter;       /* of data ids and names */
 	uint64_t started, done, errors;
+	/* coherence */
+	bool kernel_keeps, clocks_differ;
+	uint32_t looks;	  /* per mille of operations that only look, in addition */
+	uint32_t follows; /* per mille of names chosen that are those of the last change, by whomsoever */
+	struct wp_fid last_dir;
+	char last_name[16];
+	struct kernel *kernels[SIM_CLIENTS];
+	uint64_t counted[SIM_COUNTED];
+	uint64_t audits, audit_hits, kept; /* questions, answers of caches; what kernels would have answered */
 	uint64_t steps;
 };
 
 /* Prints why, with seed and time, and ends the run. */
 void sim_fail(struct sim *s, const char *fmt, ...) printf_like(2, 3);
+/* More about the failure. */
+void sim_say(struct sim *s, const char *fmt, ...) printf_like(2, 3);
 void sim_note(struct sim *s, const char *fmt, ...) printf_like(2, 3);
 
 /* ---- work.c ---- */
@@ -157,6 +182,8 @@ void cluster_run(struct cluster *cl, uint64_t ns);
 uint64_t cluster_now(struct cluster *cl);
 /* May requests of a dead incarnation of the client still arrive somewhere? */
 bool cluster_echoes(struct cluster *cl, unsigned i);
+/* Has it lost a session? Its operations may have failed with that; it does not live for long. */
+bool cluster_evicted(struct cluster *cl, unsigned i);
 /* NULL: down, or not ready. */
 struct client *cluster_client(struct cluster *cl, unsigned i);
 /* Maybe something breaks, maybe something is repaired. */

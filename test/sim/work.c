@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* Workers: each does one operation after another on its client, and compares every answer with the model. */
+#include "audit.h"
 #include "sim.h"
 #include "work_ops.h"
 
@@ -50,8 +51,14 @@ struct mnode *pick_dir(struct sim *s)
 
 struct ment *pick_name(struct worker *w)
 {
+	struct sim *s = w->s;
+	struct mnode *n;
 	char name[16];
 
+	if (s->follows && rng_chance(&s->rng, s->follows))
+		list_each (n, &s->model.nodes, link)
+			if (wp_fid_eq(&n->fid, &s->last_dir) && n->nlink && S_ISDIR(n->mode))
+				return model_hold_name(&s->model, n, s->last_name);
 	snprintf(name, sizeof(name), "n%u", rng_below(&w->s->rng, 12));
 	return model_hold_name(&w->s->model, pick_dir(w->s), name);
 }
@@ -76,6 +83,9 @@ static void release(struct worker *w)
 		w->n->extending--;
 		w->n->moves++;
 	}
+	if (w->moved)
+		w->moved->renames--;
+	w->moved = NULL;
 	if (w->n && w->shared)
 		model_unshare(m, w->n);
 	else if (w->n)
@@ -93,16 +103,42 @@ static void release(struct worker *w)
 	w->in_doubt = false;
 }
 
+/* Nobody will say what became of its operation. */
+static void put_in_doubt(struct worker *w)
+{
+	struct sim *s = w->s;
+
+	sim_note(s, "w%u %s %s [%x] %llu+%llu flags %x since %.6f is in doubt", w->id, w->op->name, w->a ? w->a->name : "",
+		 w->n ? w->n->fid.oid : 0, (unsigned long long)w->offset, (unsigned long long)w->len, w->flags,
+		 (double)w->started_ns / 1e9);
+	if (w->op->doubt)
+		w->op->doubt(w);
+	w->file = NULL;
+	w->quiet_ns = 0;
+	w->in_doubt = true;
+}
+
 void work_finish(struct worker *w, int err, const struct client_res *res)
 {
 	struct sim *s = w->s;
 
+	if (err && err != w->expect && cluster_evicted(s->cl, w->client)) {
+		put_in_doubt(w);
+		w->handle = NULL;
+		return;
+	}
 	sim_note(s, "w%u %s %s [%x] %llu+%llu flags %x since %.6f -> %s", w->id, w->op->name, w->a ? w->a->name : "", w->n ? w->n->fid.oid : 0,
 		 (unsigned long long)w->offset, (unsigned long long)w->len, w->flags, (double)w->started_ns / 1e9,
 		 err ? strerror(-err) : "ok");
 	s->done++;
 	s->errors += err != 0;
+	audit_answer(w);
 	w->op->end(w, err, res);
+	audit_acknowledged(w, err, res);
+	if (!err && w->a && w->op != &wop_lookup) {
+		s->last_dir = (w->b ? w->b : w->a)->dir->fid;
+		(void)str_copy(s->last_name, sizeof(s->last_name), (w->b ? w->b : w->a)->name);
+	}
 	release(w);
 }
 
@@ -117,8 +153,14 @@ void work_cb(void *arg, int err, const struct client_res *res)
 
 static const struct wop *choose(struct sim *s)
 {
+	static const struct wop *const looking[] = { &wop_lookup,  &wop_lookup,	  &wop_getattr,
+						     &wop_readdir, &wop_readlink, &wop_getxattr };
 	unsigned sum = 0, pick;
 
+	if (s->looks && rng_chance(&s->rng, s->looks))
+		return looking[rng_below(&s->rng, ARRAY_SIZE(looking))];
+	if (s->seed >= SIM_SMALL_SEED && rng_chance(&s->rng, 30))
+		return &wop_utimes;
 	for (const struct wop *const *o = work_ops; *o; o++)
 		sum += (*o)->weight;
 	pick = rng_below(&s->rng, sum);
@@ -213,6 +255,7 @@ static void settle(struct worker *w)
 
 void work_client_died(struct sim *s, unsigned client)
 {
+	audit_client_died(s, client);
 	s->writer[client] = ++s->writers ? s->writers : ++s->writers;
 	for (unsigned i = 0; i < ARRAY_SIZE(s->workers); i++) {
 		struct worker *w = &s->workers[i];
@@ -229,14 +272,7 @@ void work_client_died(struct sim *s, unsigned client)
 		}
 		if (!w->op || w->in_doubt)
 			continue;
-		sim_note(s, "w%u %s %s [%x] %llu+%llu flags %x since %.6f is in doubt", w->id, w->op->name,
-			 w->a ? w->a->name : "", w->n ? w->n->fid.oid : 0,
-			 (unsigned long long)w->offset, (unsigned long long)w->len, w->flags, (double)w->started_ns / 1e9);
-		if (w->op->doubt)
-			w->op->doubt(w);
-		w->file = NULL;
-		w->quiet_ns = 0;
-		w->in_doubt = true;
+		put_in_doubt(w);
 	}
 }
 

@@ -166,7 +166,7 @@ static void create_resolve(struct worker *w, const struct wp_attr *found)
 	new_resolve(w, found);
 }
 
-const struct wop wop_create = { "create", 16, create_start, create_end, trunc_doubt, create_resolve };
+const struct wop wop_create = { "create", 16, create_start, create_end, trunc_doubt, create_resolve, true };
 
 static bool open_start(struct worker *w)
 {

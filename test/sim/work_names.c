@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* Operations on names and inodes. */
+#include "audit.h"
 #include "sim.h"
 #include "work_ops.h"
 
@@ -23,6 +24,7 @@ struct mnode *new_done(struct worker *w, const struct wp_attr *attr)
 {
 	struct mnode *n = model_new(&w->s->model, w->a, w->flags, &attr->fid);
 
+	audit_seen(w->s, n, attr);
 	if (S_ISLNK(w->flags))
 		(void)str_copy(n->target, sizeof(n->target), w->text);
 	if (!wp_fid_valid(&attr->fid))
@@ -55,7 +57,7 @@ static bool mkdir_start(struct worker *w)
 	return true;
 }
 
-const struct wop wop_mkdir = { "mkdir", 6, mkdir_start, new_end, NULL, new_resolve };
+const struct wop wop_mkdir = { "mkdir", 6, mkdir_start, new_end, NULL, new_resolve, true };
 
 static bool mknod_start(struct worker *w)
 {
@@ -68,7 +70,7 @@ static bool mknod_start(struct worker *w)
 	return true;
 }
 
-const struct wop wop_mknod = { "mknod", 2, mknod_start, new_end, NULL, new_resolve };
+const struct wop wop_mknod = { "mknod", 2, mknod_start, new_end, NULL, new_resolve, true };
 
 static bool symlink_start(struct worker *w)
 {
@@ -82,7 +84,7 @@ static bool symlink_start(struct worker *w)
 	return true;
 }
 
-const struct wop wop_symlink = { "symlink", 3, symlink_start, new_end, NULL, new_resolve };
+const struct wop wop_symlink = { "symlink", 3, symlink_start, new_end, NULL, new_resolve, true };
 
 static bool pick_file_to_hold(struct worker *w, bool want_dir)
 {
@@ -124,6 +126,7 @@ static void link_end(struct worker *w, int err, const struct client_res *res)
 	if (err)
 		return;
 	model_link(w->a, w->n);
+	audit_seen(w->s, w->n, &res->attr);
 	if (res->attr.nlink != w->n->nlink)
 		sim_fail(w->s, "link: nlink %u, must be %u", res->attr.nlink, w->n->nlink);
 }
@@ -134,7 +137,7 @@ static void link_resolve(struct worker *w, const struct wp_attr *found)
 		model_link(w->a, w->n);
 }
 
-const struct wop wop_link = { "link", 4, link_start, link_end, NULL, link_resolve };
+const struct wop wop_link = { "link", 4, link_start, link_end, NULL, link_resolve, true };
 
 /* ---- gone ---- */
 
@@ -243,6 +246,9 @@ static bool rename_start(struct worker *w)
 		w->text[0] = 0;
 	}
 	w->expect = model_expect_rename(w->a, w->b, w->flags);
+	w->moved = w->a->child;
+	if (w->moved)
+		w->moved->renames++;
 	w->handle = client_rename(worker_client(w), &sim_cred, &w->a->dir->fid, wp_str(w->a->name), &w->b->dir->fid,
 				  wp_str(w->b->name), w->flags, work_cb, w);
 	return true;
@@ -304,7 +310,7 @@ static void lookup_end(struct worker *w, int err, const struct client_res *res)
 		sim_fail(w->s, "look-up of %s found another inode", w->a->name);
 }
 
-const struct wop wop_lookup = { "lookup", 8, lookup_start, lookup_end, NULL, NULL };
+const struct wop wop_lookup = { "lookup", 8, lookup_start, lookup_end, NULL, NULL, true };
 
 static bool getattr_start(struct worker *w)
 {
@@ -329,6 +335,7 @@ void check_attr(struct sim *s, struct mnode *n, const struct wp_attr *attr)
 		sim_fail(s, "[%llx:%x] %s", (unsigned long long)n->fid.seq, n->fid.oid, why);
 	n->mode = attr->mode;
 	n->mode_unsure = false;
+	audit_seen(s, n, attr);
 }
 
 static void getattr_end(struct worker *w, int err, const struct client_res *res)
@@ -369,6 +376,35 @@ static void chmod_end(struct worker *w, int err, const struct client_res *res)
 static void chmod_doubt(struct worker *w) { w->n->mode_unsure = true; }
 
 const struct wop wop_chmod = { "chmod", 4, chmod_start, chmod_end, chmod_doubt, NULL };
+
+/* Of what has no data: its mtime is nobody else's. */
+static bool utimes_start(struct worker *w)
+{
+	struct client_setattr sa = { .valid = WP_SETATTR_MTIME };
+
+	if (!pick_file_to_hold(w, false) || S_ISREG(w->n->mode)) {
+		if (w->n)
+			model_release(&w->s->model, w->n);
+		w->n = NULL;
+		return false;
+	}
+	sa.mtime = (struct wp_time){ .sec = w->flags = 1000000 + ++w->s->counter, .nsec = 5 };
+	w->handle = client_setattr(worker_client(w), &sim_cred, &w->n->fid, NULL, &sa, work_cb, w);
+	return true;
+}
+
+static void utimes_end(struct worker *w, int err, const struct client_res *res)
+{
+	expect_err(w, err);
+	if (err)
+		return;
+	w->n->mtime_set = (struct wp_time){ .sec = w->flags, .nsec = 5 };
+	check_attr(w->s, w->n, &res->attr);
+}
+
+static void utimes_doubt(struct worker *w) { w->n->mtime_set.sec = 0; }
+
+const struct wop wop_utimes = { "utimes", 0, utimes_start, utimes_end, utimes_doubt, NULL };
 
 static bool readlink_start(struct worker *w)
 {

@@ -6,7 +6,7 @@
 #include "sim.h"
 
 extern const struct wop wop_mkdir, wop_mknod, wop_symlink, wop_link, wop_unlink, wop_rmdir, wop_rename, wop_lookup, wop_getattr,
-	wop_chmod, wop_readlink, wop_setxattr, wop_getxattr;
+	wop_chmod, wop_utimes, wop_readlink, wop_setxattr, wop_getxattr;
 extern const struct wop wop_readdir;
 extern const struct wop wop_create, wop_open, wop_release, wop_write, wop_read, wop_fsync, wop_truncate, wop_punch;
 extern const struct wop wop_append, wop_lock, wop_unlock;

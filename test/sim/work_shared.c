@@ -146,6 +146,9 @@ static void append_end(struct worker *w, int err, const struct client_res *res)
 		return;
 	}
 	expect_err(w, err);
+	/* It wrote without the lock that it had lost with its session: others may have written there. */
+	if (!err && cluster_evicted(s->cl, w->client))
+		return;
 	for (unsigned i = 0; !err && i < s->records_n; i++) {
 		struct log_record *r = &s->records[i];
 
@@ -188,6 +191,9 @@ static void lock_end(struct worker *w, int err, const struct client_res *res)
 	expect_err(w, err);
 	if (err)
 		return;
+	/* With its session a client loses its locks, before it knows. */
+	if (s->lock_holder && cluster_evicted(s->cl, s->lock_holder->client))
+		s->lock_holder = NULL;
 	if (s->lock_holder)
 		sim_fail(s, "workers %u and %u hold the lock", s->lock_holder->id, w->id);
 	s->lock_holder = w;
