@@ -31,7 +31,8 @@ static struct {
 	uint64_t offered;
 	uint64_t agreed;
 	bool want_uring;
-} init;
+	int fd; /* notifications are written there */
+} init = { .fd = -1 };
 
 /* ---- request memory ----------------------------------------------------------------------------------------------- */
 
@@ -128,6 +129,31 @@ static void patch_open(struct iovec *iov, int n)
 	out->open_flags |= OPEN_PARALLEL_DIRECT_WRITES;
 }
 
+/* ---- notifications ------------------------------------------------------------------------------------------------ */
+
+#define NOTIFY_INC_EPOCH 8 /* Linux 6.16 */
+
+static void notify(int code, void *body, size_t len)
+{
+	struct fuse_out_header h = { .len = (uint32_t)(sizeof(h) + len), .error = code };
+	struct iovec iov[2] = { { &h, sizeof(h) }, { body, len } };
+
+	/* ENOENT: the kernel does not know the inode. ENOTCONN: unmounted. Neither has anything to drop. */
+	if (init.fd >= 0 && writev(init.fd, iov, body ? 2 : 1) < 0 && errno != ENOENT && errno != ENOTCONN && errno != ENODEV)
+		log_warn("fuse", "the kernel refuses notification %d: %s, ignoring", code, strerror(errno));
+}
+
+static void inval_inode(fuse_ino_t ino, int64_t off)
+{
+	struct fuse_notify_inval_inode_out out = { .ino = ino, .off = off };
+
+	notify(FUSE_NOTIFY_INVAL_INODE, &out, sizeof(out));
+}
+
+void chan_inval_names(void) { notify(NOTIFY_INC_EPOCH, NULL, 0); }
+void chan_inval_attr(fuse_ino_t ino) { inval_inode(ino, -1); }
+void chan_inval_data(fuse_ino_t ino) { inval_inode(ino, 0); }
+
 /* ---- libfuse's way to the kernel ---------------------------------------------------------------------------------- */
 
 static ssize_t chan_writev(int fd, struct iovec *iov, int n, void *userdata)
@@ -192,6 +218,7 @@ int chan_setup_session(struct fuse_session *session, enum chan_transport *transp
 		return r;
 	init.want_uring = *transport == CHAN_URING;
 	r = answer_init(session, fd);
+	init.fd = r ? -1 : fd;
 	*transport = init.agreed & (uint64_t)INIT2_OVER_IO_URING << 32 ? CHAN_URING : CHAN_CLASSIC;
 	return r;
 }

@@ -71,6 +71,14 @@ bool chan_setattr_kills_suid(void);
 /* The OPEN or CREATE reply that follows at once on this thread carries FOPEN_PARALLEL_DIRECT_WRITES. */
 void chan_next_open_is_parallel(void);
 
+/*
+ * What the kernel may drop of what it was told; in effect when they return. Any thread, also while nothing is mounted. Names: of all
+ * directories; takes no lock. Attributes: does not wait either. Data: waits for requests that read or write these pages.
+ */
+void chan_inval_names(void);
+void chan_inval_attr(fuse_ino_t ino);
+void chan_inval_data(fuse_ino_t ino);
+
 /* Kernel features agreed on, for `weft status`: FUSE_* bits as in linux/fuse.h, flags2 in the upper half. */
 uint64_t chan_features(void);
 

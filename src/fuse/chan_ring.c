@@ -127,10 +127,10 @@ static struct {
 
 bool chan_ring_is_ours(uint64_t unique) { return (unique & UNIQUE_OURS) && !(unique & UNIQUE_RESENT); }
 
-bool chan_ring_offered(void)
+static bool enabled(void)
 {
-	char c = 'N';
 	FILE *f = fopen(ENABLE_PATH, "re");
+	char c;
 
 	if (!f)
 		return false;
@@ -138,6 +138,25 @@ bool chan_ring_offered(void)
 		c = 'N';
 	fclose(f);
 	return c == 'Y' || c == '1';
+}
+
+/* The switch only allows it to those who ask: other file systems go on as they were. Without the right it stays as it is. */
+static void enable(void)
+{
+	int fd = open(ENABLE_PATH, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (write(fd, "Y", 1) == 1)
+		log_info("fuse", "switched on %s", ENABLE_PATH);
+	close(fd);
+}
+
+bool chan_ring_offered(void)
+{
+	if (!enabled())
+		enable();
+	return enabled();
 }
 
 /* ---- commands ----------------------------------------------------------------------------------------------------- */

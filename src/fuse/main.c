@@ -11,6 +11,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,6 +32,7 @@
 #define WHY_MAX 512
 #define PATIENCE_NS (3 * NSEC_PER_SEC)
 #define LEAVE_TIMEOUT_MS 3000u
+#define READ_AHEAD_KIB 4096u
 #define EXIT_FAILED 1
 #define EXIT_HELPER_FAILED 32 /* what mount(8) wants to hear */
 #define RING_ENTRIES 1024u    /* with the FUSE queues in it */
@@ -39,7 +41,7 @@ struct options {
 	struct conf_common common;
 	uint64_t threads, op_timeout_ns, ready_fd;
 	int transport; /* enum chan_transport, wished for */
-	bool foreground, noatime, readdirplus, allow_other, ro;
+	bool foreground, noatime, readdirplus, allow_other, ro, cache;
 	char *subdir, *pid_file, *log_file;
 };
 
@@ -52,16 +54,17 @@ static const struct conf_choice transports[] = {
 static const struct conf_option mount_options[] = {
 	{ "threads", CONF_U64, CONF_FIELD(options, threads), "N", "0", "reactor threads; 0 chooses by the number of processors",
 	  0, THREADS_MAX },
-	{ "fuse-transport", CONF_ENUM, CONF_FIELD(options, transport), "WAY", "classic",
-	  "how requests come from the kernel: uring (faster; Linux 6.14 and newer, if the fuse module's parameter enable_uring "
-	  "is "
-	  "Y), classic (/dev/fuse), or auto: uring if the kernel offers it",
+	{ "fuse-transport", CONF_ENUM, CONF_FIELD(options, transport), "WAY", "auto",
+	  "how requests come from the kernel: uring (faster; Linux 6.14 and newer; switches the fuse module's parameter "
+	  "enable_uring on if it may), classic (/dev/fuse), or auto: uring if the kernel offers it",
 	  .choices = transports },
 	{ "op-timeout", CONF_DURATION, CONF_FIELD(options, op_timeout_ns), "TIME", "300s",
 	  "an operation that no server answers for so long fails with ETIMEDOUT; 0 waits for ever", 0,
 	  86400ull * NSEC_PER_SEC },
 	{ "noatime", CONF_BOOL, CONF_FIELD(options, noatime), NULL, "no",
 	  "reads do not change access times (otherwise as relatime)" },
+	{ "cache", CONF_BOOL, CONF_FIELD(options, cache), NULL, "yes",
+	  "cache names and attributes, coherently, under leases; no is for finding faults" },
 	{ "readdirplus", CONF_BOOL, CONF_FIELD(options, readdirplus), NULL, "no", "fetch attributes with directory entries" },
 	{ "allow-other", CONF_BOOL, CONF_FIELD(options, allow_other), NULL, "no",
 	  "other users may use the mount (always so when root mounts; otherwise needs user_allow_other in /etc/fuse.conf)" },
@@ -338,6 +341,8 @@ static void thread_done(struct thread *t)
 	t->f.client = NULL;
 	chan_free(t->chan);
 	t->chan = NULL;
+	free(t->f.gathered);
+	t->f.gathered = NULL;
 }
 
 static void arrived(void *arg) { mnt.arrived++; }
@@ -483,6 +488,8 @@ static int make_client(void)
 		.reactors = mnt.n,
 		.op_timeout_ms = (uint32_t)(opt.op_timeout_ns / NSEC_PER_MSEC),
 		.noatime = opt.noatime,
+		.cache = opt.cache,
+		.invalidate = fuse_invalidate,
 		.groups = fuse_groups_of,
 	};
 	int r = read_secrets(&p);
@@ -571,6 +578,28 @@ static int block_signals(void)
 	return mnt.signal_fd < 0 ? -errno : 0;
 }
 
+/*
+ * Read-ahead of the page cache. The kernel caps what INIT may ask at its own default of 128 KiB, which leaves the targets idle most of
+ * the time; only root can raise it, and only once mounted. On a helper thread: the file system itself has to answer.
+ */
+static void raise_read_ahead(void *arg)
+{
+	char path[64];
+	struct stat st;
+	FILE *f;
+
+	if (stat(mnt.path, &st) < 0)
+		return;
+	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev), minor(st.st_dev));
+	f = fopen(path, "we");
+	if (!f)
+		return;
+	fprintf(f, "%u\n", READ_AHEAD_KIB);
+	fclose(f);
+}
+
+static void nothing(void *arg) {}
+
 static void left(void *arg) { *(bool *)arg = true; }
 
 static void leave(void)
@@ -645,6 +674,7 @@ static int prepare(void)
 static int serve(void)
 {
 	struct thread *first = &mnt.threads[0];
+	static struct env_work ahead = { .run = raise_read_ahead, .done = nothing };
 	struct env_linux_poll *signals;
 
 	start_serving();
@@ -653,6 +683,7 @@ static int serve(void)
 		return first->err;
 	}
 	signals = env_linux_poll_fd(first->f.env, mnt.signal_fd, 1 /* POLLIN */, signalled, NULL);
+	env_work(first->f.env, &ahead);
 	client_describe(first->f.client, mnt.transport == CHAN_URING ? "io_uring" : "classic", mnt.path);
 	report_ready();
 	env_linux_run(first->f.env);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 
 #define FREE_REQS_MAX 256u
+#define FUSE_MINOR_EPOCH 44u
 
 struct fuse_ops_config fuse_ops_config = { .root = { .seq = WP_ROOT_SEQ, .oid = WP_ROOT_OID } };
 
@@ -45,9 +46,17 @@ static void interrupted(fuse_req_t req, void *arg)
 	env_post(f->thread->env, &f->cancel);
 }
 
-struct freq *freq_new(fuse_req_t req)
+struct client *this_client(void) { return this_thread->client; }
+
+struct client_cred cred_of(fuse_req_t req)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+
+	return (struct client_cred){ .uid = ctx->uid, .gid = ctx->gid, .pid = (uint32_t)ctx->pid, .cap_dac = ctx->uid == 0 };
+}
+
+struct freq *freq_new(fuse_req_t req)
+{
 	struct freq *f = list_pop(&free_reqs, struct freq, node);
 
 	if (f)
@@ -61,7 +70,7 @@ struct freq *freq_new(fuse_req_t req)
 	f->req = req;
 	f->thread = this_thread;
 	f->cancel = (struct env_task){ .fn = cancel_task, .arg = f };
-	f->cred = (struct client_cred){ .uid = ctx->uid, .gid = ctx->gid, .pid = (uint32_t)ctx->pid, .cap_dac = ctx->uid == 0 };
+	f->cred = cred_of(req);
 	fuse_req_interrupt_func(req, interrupted, f);
 	return f;
 }
@@ -156,35 +165,64 @@ void stat_of(const struct wp_attr *a, struct stat *st)
 
 void done_err(void *arg, int err, const struct client_res *res) { freq_end(arg, err); }
 
-void done_entry(void *arg, int err, const struct client_res *res)
+double ttl_seconds(uint64_t ns) { return (double)ns / (double)NSEC_PER_SEC; }
+
+void reply_entry(fuse_req_t req, int err, const struct client_res *res)
 {
 	struct fuse_entry_param e = { 0 };
-	struct freq *f = arg;
 
-	if (err < 0) {
-		freq_end(f, err);
+	if (fuse_ops_config.kernel_names)
+		e.entry_timeout = ttl_seconds(res->entry_ttl_ns);
+	if (err < 0 && (err != -ENOENT || e.entry_timeout == 0)) {
+		fuse_reply_err(req, -err);
 		return;
 	}
-	e.ino = ino_of(&res->attr.fid);
-	stat_of(&res->attr, &e.attr);
+	if (!err) {
+		e.ino = ino_of(&res->attr.fid);
+		e.attr_timeout = ttl_seconds(res->attr_ttl_ns);
+		stat_of(&res->attr, &e.attr);
+	}
+	fuse_reply_entry(req, &e);
+}
+
+void reply_attr(fuse_req_t req, int err, const struct client_res *res)
+{
+	struct stat st;
+
+	if (err < 0) {
+		fuse_reply_err(req, -err);
+		return;
+	}
+	stat_of(&res->attr, &st);
+	fuse_reply_attr(req, &st, ttl_seconds(res->attr_ttl_ns));
+}
+
+void done_entry(void *arg, int err, const struct client_res *res)
+{
+	struct freq *f = arg;
+
 	freq_settle(f);
-	fuse_reply_entry(f->req, &e);
+	reply_entry(f->req, err, res);
 	freq_free(f);
 }
 
 void done_attr(void *arg, int err, const struct client_res *res)
 {
 	struct freq *f = arg;
-	struct stat st;
 
-	if (err < 0) {
-		freq_end(f, err);
-		return;
-	}
-	stat_of(&res->attr, &st);
 	freq_settle(f);
-	fuse_reply_attr(f->req, &st, 0);
+	reply_attr(f->req, err, res);
 	freq_free(f);
+}
+
+void fuse_invalidate(void *arg, const struct wp_fid *fid, uint32_t bits)
+{
+	if (bits & WP_LEASE_ENTRIES && fuse_ops_config.kernel_names)
+		chan_inval_names();
+	if (bits & WP_LEASE_ATTR)
+		chan_inval_attr(ino_of(fid));
+	if (bits & WP_LEASE_DATA_READ)
+		chan_inval_data(ino_of(fid));
 }
 
 /* ---- the table ----------------------------------------------------------------------------------------- */
@@ -194,16 +232,25 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	static const unsigned wanted[] = { FUSE_CAP_POSIX_LOCKS,    FUSE_CAP_FLOCK_LOCKS,    FUSE_CAP_ATOMIC_O_TRUNC,
 					   FUSE_CAP_EXPORT_SUPPORT, FUSE_CAP_DONT_MASK,	     FUSE_CAP_ASYNC_READ,
 					   FUSE_CAP_ASYNC_DIO,	    FUSE_CAP_PARALLEL_DIROPS };
-	static const unsigned refused[] = { FUSE_CAP_WRITEBACK_CACHE, FUSE_CAP_POSIX_ACL,   FUSE_CAP_SPLICE_READ,
-					    FUSE_CAP_SPLICE_WRITE,    FUSE_CAP_SPLICE_MOVE, FUSE_CAP_READDIRPLUS,
-					    FUSE_CAP_READDIRPLUS_AUTO };
+	static const unsigned refused[] = { FUSE_CAP_WRITEBACK_CACHE, FUSE_CAP_SPLICE_READ, FUSE_CAP_SPLICE_WRITE,
+					    FUSE_CAP_SPLICE_MOVE,     FUSE_CAP_READDIRPLUS, FUSE_CAP_READDIRPLUS_AUTO };
 
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
 		conn->want |= conn->capable & wanted[i];
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
 		conn->want &= ~refused[i];
-	if (fuse_ops_config.readdirplus)
+	/*
+	 * Names may be kept if they can be dropped without the directory's lock, which an operation of ours may hold while it waits for
+	 * the target that recalls them: by epoch, Linux 6.16. Then the kernel walks paths by itself, so it must check permissions.
+	 */
+	if (conn->proto_minor >= FUSE_MINOR_EPOCH && conn->capable & FUSE_CAP_POSIX_ACL) {
+		fuse_ops_config.kernel_names = true;
+		conn->want |= FUSE_CAP_POSIX_ACL;
+	}
+	if (fuse_ops_config.readdirplus || fuse_ops_config.kernel_names)
 		conn->want |= conn->capable & FUSE_CAP_READDIRPLUS;
+	if (!fuse_ops_config.readdirplus)
+		conn->want |= conn->capable & FUSE_CAP_READDIRPLUS_AUTO;
 	conn->max_write = 1u << 20;
 	conn->max_readahead = 1u << 20;
 	conn->max_background = 64;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * FUSE operations over the client core. An inode number is a fid, so nothing is remembered of names: lookup hands out numbers,
- * forget has nothing to do, and every validity time is zero: the kernel asks each time.
+ * FUSE operations over the client core. An inode number is a fid, so nothing is remembered of names: lookup hands out numbers and
+ * forget has nothing to do. The kernel keeps what it was told as long as the client core may cache it, and is told to drop it when
+ * a lease is recalled.
  *
  * A request is a struct freq from the operation to its reply. It belongs to the reactor that read it.
  */
@@ -19,6 +20,7 @@
 struct fthread {
 	struct client *client;
 	struct env *env;
+	struct gathered *gathered; /* ops_names.c; freed with the thread */
 };
 void fuse_ops_set_thread(struct fthread *t);
 
@@ -27,6 +29,7 @@ extern const struct fuse_lowlevel_ops weft_fuse_ops;
 /* Set before the mount. */
 struct fuse_ops_config {
 	bool readdirplus;
+	bool kernel_names;  /* the kernel can drop names, so it may keep them */
 	struct wp_fid root; /* what the mount shows as inode 1 */
 };
 extern struct fuse_ops_config fuse_ops_config;
@@ -81,6 +84,16 @@ struct wp_fid fid_of(fuse_ino_t ino);
 fuse_ino_t ino_of(const struct wp_fid *fid);
 void stat_of(const struct wp_attr *a, struct stat *st);
 struct client_file *file_of(const struct fuse_file_info *fi);
+
+/* The caller's credential. */
+struct client_cred cred_of(fuse_req_t req);
+/* client_invalidate_fn: passes on to the kernel. */
+void fuse_invalidate(void *arg, const struct wp_fid *fid, uint32_t bits);
+/* Replies with an entry, a missing one (-ENOENT that may be kept), or an error; with attributes, or an error. */
+void reply_entry(fuse_req_t req, int err, const struct client_res *res);
+void reply_attr(fuse_req_t req, int err, const struct client_res *res);
+struct client *this_client(void);
+double ttl_seconds(uint64_t ns);
 
 /* Completions that several operations share. */
 void done_err(void *arg, int err, const struct client_res *res);

@@ -94,15 +94,17 @@ static uint32_t open_flags(int flags)
 }
 
 /*
- * Without leases nothing may stay in the page cache: direct I/O. Where this kernel cannot map such files shared, they are opened
- * through the page cache, which the kernel then drops at each open.
+ * Data is in the page cache under the DATA_READ lease only, which files open for reading have. When it is recalled while they are
+ * open, their attributes have no validity any more: the kernel asks for them at each read, and drops its pages when the modification
+ * time has changed. Everything else is direct I/O; where this kernel cannot map such files shared, they are opened through the
+ * page cache, which the kernel then drops at each open.
  */
-static void set_io_mode(struct fuse_file_info *fi)
+static void set_io_mode(struct fuse_file_info *fi, const struct client_res *res)
 {
-	bool direct = (chan_features() & INIT2_DIRECT_IO_ALLOW_MMAP) != 0;
+	bool direct = (chan_features() & INIT2_DIRECT_IO_ALLOW_MMAP) != 0 && !res->data_cacheable;
 
 	fi->direct_io = direct;
-	fi->keep_cache = 0;
+	fi->keep_cache = res->data_kept;
 	fi->noflush = 0;
 	if (direct)
 		chan_next_open_is_parallel();
@@ -127,7 +129,7 @@ static void open_done(void *arg, int err, const struct client_res *res)
 	}
 	f->fi.fh = ffile_new(res->file);
 	freq_settle(f);
-	set_io_mode(&f->fi);
+	set_io_mode(&f->fi, res);
 	if (fuse_reply_open(f->req, &f->fi) == -ENOENT)
 		forget_file(f);
 	freq_free(f);
@@ -155,7 +157,7 @@ static void create_done(void *arg, int err, const struct client_res *res)
 	e.ino = ino_of(&res->attr.fid);
 	stat_of(&res->attr, &e.attr);
 	freq_settle(f);
-	set_io_mode(&f->fi);
+	set_io_mode(&f->fi, res);
 	if (fuse_reply_create(f->req, &e, &f->fi) == -ENOENT)
 		forget_file(f);
 	freq_free(f);

@@ -21,9 +21,16 @@ static void getattr_done(void *arg, int err, const struct client_res *res)
 
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct freq *f = freq_new(req);
+	struct wp_fid fid = fid_of(ino);
+	struct client_res res;
+	struct freq *f;
 
-	f->fid = fid_of(ino);
+	if (!client_cached_getattr(this_client(), &fid, &res)) {
+		reply_attr(req, 0, &res);
+		return;
+	}
+	f = freq_new(req);
+	f->fid = fid;
 	f->op = client_getattr(freq_client(f), &f->fid, getattr_done, f);
 }
 
@@ -122,9 +129,16 @@ static void value_done(void *arg, int err, const struct client_res *res)
 
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
-	struct freq *f = freq_new(req);
+	struct client_cred cred = cred_of(req);
+	struct wp_fid fid = fid_of(ino);
+	struct freq *f;
 
-	f->fid = fid_of(ino);
+	if (strncmp(name, "weft.", 5) && client_cached_getxattr(this_client(), &cred, &fid) == -ENODATA) {
+		fuse_reply_err(req, ENODATA);
+		return;
+	}
+	f = freq_new(req);
+	f->fid = fid;
 	f->size = size;
 	if (special_getxattr(f, name, size))
 		return;

@@ -10,9 +10,18 @@ static bool is_dots(const char *name, const char *dots) { return !strcmp(name, d
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct freq *f = freq_new(req);
+	struct client_cred cred = cred_of(req);
+	struct wp_fid dir = fid_of(parent);
+	struct client_res res = { 0 };
+	struct freq *f;
+	int err = client_cached_lookup(this_client(), &cred, &dir, wp_str(name), &res);
 
-	f->fid = fid_of(parent);
+	if (err != -EAGAIN) {
+		reply_entry(req, err, &res);
+		return;
+	}
+	f = freq_new(req);
+	f->fid = dir;
 	/* "." and "..": asked by the NFS server's reconnecting of handles. */
 	if (is_dots(name, ".."))
 		f->op = client_lookup_parent(freq_client(f), &f->fid, done_entry, f);
@@ -110,9 +119,17 @@ static void readlink_done(void *arg, int err, const struct client_res *res)
 
 void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
-	struct freq *f = freq_new(req);
+	struct wp_fid fid = fid_of(ino);
+	char buf[WP_SYMLINK_MAX + 1];
+	struct freq *f;
+	uint32_t len;
 
-	f->fid = fid_of(ino);
+	if (!client_cached_readlink(this_client(), &fid, buf, sizeof(buf), &len)) {
+		fuse_reply_buf(req, buf, len);
+		return;
+	}
+	f = freq_new(req);
+	f->fid = fid;
 	f->op = client_readlink(freq_client(f), &f->fid, readlink_done, f);
 }
 
@@ -135,57 +152,135 @@ static void opendir_done(void *arg, int err, const struct client_res *res)
 
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct freq *f = freq_new(req);
+	struct client_cred cred = cred_of(req);
+	struct wp_fid dir = fid_of(ino);
+	struct client_res res;
+	struct freq *f;
 
-	f->fid = fid_of(ino);
+	if (!client_cached_opendir(this_client(), &cred, &dir, &res)) {
+		opendirs_add(ino, &res.attr);
+		fi->fh = 0;
+		if (fuse_reply_open(req, fi) == -ENOENT)
+			opendirs_drop(ino);
+		return;
+	}
+	f = freq_new(req);
+	f->fid = dir;
 	f->fi = *fi;
 	f->fi.fh = 0;
 	f->op = client_opendir(freq_client(f), &f->cred, &f->fid, opendir_done, f);
 }
 
-static size_t add_entry(struct freq *f, char *buf, size_t room, const struct wp_dirent *d)
+/* Entries go into the reply one by one, until one does not fit. */
+struct listing {
+	struct freq *f;
+	char *buf;
+	size_t used;
+	double ttl; /* of names, seconds */
+};
+
+/* With PLUS, what is cached of the inode goes with its name; the kernel asks for others when it needs them. */
+static bool list_add(struct listing *l, const struct wp_dirent *d)
 {
 	struct fuse_entry_param e = { 0 };
 	char name[WP_NAME_MAX + 1];
-	size_t len = MIN(d->name.len, (uint32_t)WP_NAME_MAX);
+	size_t len = MIN(d->name.len, (uint32_t)WP_NAME_MAX), room = l->f->size - l->used, n;
 	bool dots = len <= 2 && !memcmp(d->name.p, "..", len);
+	struct client_res res;
 
 	memcpy(name, d->name.p, len);
 	name[len] = '\0';
-	if (f->plus && (d->has & WP_DIRENT_HAS_ATTR) && !dots && !(d->attr.flags & WP_ATTR_UNSETTLED)) {
+	if (l->f->plus && !dots && !client_cached_getattr(freq_client(l->f), &d->fid, &res)) {
 		e.ino = ino_of(&d->fid);
-		stat_of(&d->attr, &e.attr);
+		stat_of(&res.attr, &e.attr);
+		e.attr_timeout = ttl_seconds(res.attr_ttl_ns);
+		e.entry_timeout = l->ttl;
+	} else {
+		e.attr.st_ino = ino_of(&d->fid);
+		e.attr.st_mode = d->type;
 	}
-	e.attr.st_ino = ino_of(&d->fid);
-	e.attr.st_mode = d->type;
-	if (e.ino)
-		e.attr.st_mode = d->attr.mode;
-	if (f->plus)
-		return fuse_add_direntry_plus(f->req, buf, room, name, &e, (off_t)d->cookie);
-	return fuse_add_direntry(f->req, buf, room, name, &e.attr, (off_t)d->cookie);
+	if (l->f->plus)
+		n = fuse_add_direntry_plus(l->f->req, l->buf + l->used, room, name, &e, (off_t)d->cookie);
+	else
+		n = fuse_add_direntry(l->f->req, l->buf + l->used, room, name, &e.attr, (off_t)d->cookie);
+	if (n > room)
+		return false;
+	l->used += n;
+	return true;
+}
+
+static struct listing list_start(struct freq *f)
+{
+	uint64_t ttl = fuse_ops_config.kernel_names ? client_names_ttl(freq_client(f), &f->fid) : 0;
+
+	return (struct listing){ .f = f, .buf = freq_room(f, f->size), .ttl = ttl_seconds(ttl) };
+}
+
+static void list_reply(struct listing *l)
+{
+	freq_settle(l->f);
+	fuse_reply_buf(l->f->req, l->buf, l->used);
+	freq_free(l->f);
 }
 
 static void readdir_done(void *arg, int err, const struct client_res *res)
 {
 	struct freq *f = arg;
-	size_t used = 0;
-	char *buf;
+	struct listing l;
 
 	if (err < 0) {
 		freq_end(f, err);
 		return;
 	}
-	buf = freq_room(f, f->size);
-	for (uint32_t i = 0; i < res->dirents_n; i++) {
-		size_t n = add_entry(f, buf + used, f->size - used, &res->dirents[i]);
-
-		if (n > f->size - used)
+	l = list_start(f);
+	for (uint32_t i = 0; i < res->dirents_n; i++)
+		if (!list_add(&l, &res->dirents[i]))
 			break;
-		used += n;
-	}
-	freq_settle(f);
-	fuse_reply_buf(f->req, buf, used);
-	freq_free(f);
+	list_reply(&l);
+}
+
+/* What the cache tells while it is locked: enough entries for one reply. */
+#define GATHER_BYTES (64u << 10)
+
+struct gathered {
+	struct wp_dirent e[GATHER_BYTES / 32];
+	uint32_t n;
+	size_t used, max;
+	char names[GATHER_BYTES];
+};
+
+static bool gather(void *arg, const struct wp_dirent *d)
+{
+	struct gathered *g = arg;
+
+	if (g->n == ARRAY_SIZE(g->e) || g->used + d->name.len > sizeof(g->names) || g->used + g->n * 24u > g->max)
+		return false;
+	memcpy(g->names + g->used, d->name.p, d->name.len);
+	g->e[g->n] = *d;
+	g->e[g->n++].name = wp_str_n(g->names + g->used, d->name.len);
+	g->used += d->name.len;
+	return true;
+}
+
+static bool readdir_cached(struct freq *f, off_t off)
+{
+	struct gathered *g = f->thread->gathered;
+	struct listing l;
+	bool eof;
+
+	if (!g)
+		f->thread->gathered = g = NEW(struct gathered);
+	g->n = 0;
+	g->used = 0;
+	g->max = f->size;
+	if (client_cached_readdir(freq_client(f), &f->fid, (uint64_t)off, gather, g, &eof))
+		return false;
+	l = list_start(f);
+	for (uint32_t i = 0; i < g->n; i++)
+		if (!list_add(&l, &g->e[i]))
+			break;
+	list_reply(&l);
+	return true;
 }
 
 static void start_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, bool plus)
@@ -196,6 +291,8 @@ static void start_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off
 	f->fid = fid_of(ino);
 	f->size = MIN(size, (size_t)1 << 20);
 	f->plus = plus;
+	if (readdir_cached(f, off))
+		return;
 	f->op = client_readdir(freq_client(f), &f->cred, &f->fid, (uint64_t)off, (uint32_t)f->size, plus ? WP_READDIR_PLUS : 0,
 			       readdir_done, f);
 }
