@@ -198,6 +198,15 @@ static void attach_set_state(struct mdt *t, enum session_state state)
 	pthread_mutex_unlock(&t->c->m->lock);
 }
 
+/*
+ * Is this connection of the life of the target for which the cache was made ready? A target that is still opening says nothing of
+ * that in its hello, and may take the session all the same a moment later. Nothing would count that it states: connect again.
+ */
+static bool attach_current(struct mdt *t, uint64_t boot_epoch)
+{
+	return !t->m->cache || boot_epoch == atomic_load(&t->s->lease_epoch);
+}
+
 static void session_opened(struct rpc_call *call)
 {
 	struct mdt *t = call->arg;
@@ -224,6 +233,8 @@ static void session_opened(struct rpc_call *call)
 	pthread_mutex_unlock(&t->c->m->lock);
 	if (err)
 		attach_failed(t, err == -WEFT_ENOSESSION ? -EPROTO : err);
+	else if (!attach_current(t, rep.boot_epoch))
+		attach_failed(t, -ECONNRESET);
 	else
 		attach_ready(t, rep.boot_epoch);
 }
@@ -387,6 +398,10 @@ static void session_attached(struct rpc_call *call)
 		if (err == -WEFT_ENOSESSION)
 			session_lost(t, call->session);
 		attach_failed(t, err);
+		return;
+	}
+	if (!attach_current(t, rep.boot_epoch)) {
+		attach_failed(t, -ECONNRESET);
 		return;
 	}
 	if (!rep.reclaim) {
