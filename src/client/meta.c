@@ -54,6 +54,13 @@ void cl_op_slot_put(struct client_op *op)
 		t->free_slots[t->free_n++] = op->slot;
 }
 
+/* Of a mutation: its caller is told, its request lives on. It may be executed at any time until it is answered: then what it changed
+ * has to go from the cache, and its slot is free. */
+static void op_call_timeout(struct client_op *op)
+{
+	cl_op_abort(op, -ETIMEDOUT);
+}
+
 static void op_meta_send(struct client_op *op)
 {
 	struct mdt *t = op->mdt;
@@ -74,8 +81,12 @@ static void op_meta_send(struct client_op *op)
 		/* rpc numbers other calls from 2^63. */
 		call->xid = ++t->xid;
 	}
-	if (!(op->flags & OP_WAITS))
+	if (op->deadline_ns && op->req_type->mutates) {
+		op->timer_next = op_call_timeout;
+		env_timer_arm(op->c->env, &op->timer, MAX(op->deadline_ns, env_mono_ns(op->c->env)));
+	} else if (!(op->flags & OP_WAITS)) {
 		call->deadline_ns = op->deadline_ns;
+	}
 	op->flags |= OP_CALLING;
 	op->sent_ns = op->c->m->cache ? env_mono_ns(op->c->env) : 0;
 	op->c->stats.calls++;
@@ -199,6 +210,8 @@ static void op_meta_done(struct rpc_call *call)
 
 	OBJ_CHECK(op, OP_MAGIC);
 	t = op->mdt;
+	if (op->req_type->mutates)
+		env_timer_cancel(op->c->env, &op->timer);
 	op->flags &= ~(uint32_t)OP_CALLING;
 	op->flags |= OP_ASYNC;
 	op->leases_count = !err && cl_lease_renew(op->c, t, op->sent_ns);

@@ -142,6 +142,19 @@ static void test_cancel(void)
 	r.done = false;
 }
 
+/* A mutation that was not answered in time keeps its slot: it may be executed later. */
+static void test_timeout(void)
+{
+	unsigned executed = fc.executed;
+
+	fc.mute = true;
+	ok(RUN(client_mkdir(cl, &root_cred, &WP_FID_ROOT, wp_str("slow"), 0777, 0, CB)) == -ETIMEDOUT, "not answered in time");
+	fc.mute = false;
+	ok(RUN(client_mkdir(cl, &root_cred, &WP_FID_ROOT, wp_str("next"), 0777, 0, CB)) == -ETIMEDOUT && fc.executed == executed,
+	   "the next one does not take its slot");
+	ok(!RUN(client_lookup(cl, &root_cred, &WP_FID_ROOT, wp_str("dir"), CB)), "others go on");
+}
+
 static void left(void *arg)
 {
 	*(bool *)arg = true;
@@ -183,6 +196,10 @@ int main(void)
 	fc_forget_slots(&fc);
 	ok(!bench_mount(&p, &r), "mounted with one slot");
 	test_slots();
+	bench_unmount();
+	p.op_timeout_ms = 200;
+	ok(!bench_mount(&p, &r), "mounted with a time for answers");
+	test_timeout();
 	bench_unmount();
 	bench_down();
 	return done_testing();
