@@ -118,11 +118,17 @@ static void put_in_doubt(struct worker *w)
 	w->in_doubt = true;
 }
 
+/* Storage targets do not know of sessions: what a client does through a handle that it has lost may succeed, and be overtaken. */
+static bool by_handle(const struct wop *op)
+{
+	return op == &wop_write || op == &wop_punch || op == &wop_fsync || op == &wop_truncate || op == &wop_append || op == &wop_lock;
+}
+
 void work_finish(struct worker *w, int err, const struct client_res *res)
 {
 	struct sim *s = w->s;
 
-	if (err && err != w->expect && cluster_evicted(s->cl, w->client)) {
+	if (((err && err != w->expect) || by_handle(w->op)) && cluster_evicted(s->cl, w->client)) {
 		put_in_doubt(w);
 		w->handle = NULL;
 		return;

@@ -146,9 +146,6 @@ static void append_end(struct worker *w, int err, const struct client_res *res)
 		return;
 	}
 	expect_err(w, err);
-	/* It wrote without the lock that it had lost with its session: others may have written there. */
-	if (!err && cluster_evicted(s->cl, w->client))
-		return;
 	for (unsigned i = 0; !err && i < s->records_n; i++) {
 		struct log_record *r = &s->records[i];
 
