@@ -348,8 +348,9 @@ struct client_op {
 	uint32_t target;
 	uint32_t session_gen;   /* of the session at the first sending */
 	uint64_t boot_epoch;    /* of the target at the first sending */
-	uint64_t sent_ns;	/* first sending */
-	bool leases_count;	/* the reply came in time for what it says of leases */
+	uint64_t sent_ns;       /* first sending */
+	uint64_t ttl_from_ns;   /* res.attr_ttl_ns and res.entry_ttl_ns are counted from then, until it completes */
+	bool leases_count;      /* the reply came in time for what it says of leases */
 	uint16_t slot;
 	bool has_slot;
 	struct client_cred cred;

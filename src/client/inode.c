@@ -7,6 +7,7 @@ struct client_op *client_getattr(struct client *c, const struct wp_fid *fid, cli
 	struct client_op *op = cl_op_new(c, cb, arg);
 	int err = client_cached_getattr(c, fid, &op->res);
 
+	op->ttl_from_ns = op->res.attr_ttl_ns ? env_mono_ns(c->env) : 0;
 	op->req.getattr = (struct wp_getattr_req){ .fid = *fid };
 	if (err == -EAGAIN)
 		cl_op_meta(op, &cl_req_getattr, wp_fid_mdt(fid), cl_op_entry_done);

@@ -51,6 +51,9 @@ static uint64_t ttl(struct client_op *op)
 {
 	uint64_t until = atomic_load(&op->mdt->s->lease_until_ns), now = env_mono_ns(op->c->env);
 
+	if (op->ttl_from_ns) /* counted from the first */
+		now = op->ttl_from_ns;
+	op->ttl_from_ns = now;
 	return until > now ? until - now : 0;
 }
 

@@ -70,6 +70,7 @@ struct client_op *client_lookup(struct client *c, const struct client_cred *cred
 	if (!name_fits(op, name))
 		return op;
 	err = client_cached_lookup(c, cred, parent, name, &op->res);
+	op->ttl_from_ns = op->res.entry_ttl_ns ? env_mono_ns(c->env) : 0;
 	if (err == -EAGAIN)
 		cl_op_meta(op, &cl_req_lookup, wp_fid_mdt(parent), looked_up);
 	else

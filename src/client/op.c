@@ -96,8 +96,21 @@ static void op_drop_result(struct client_op *op)
 		client_release(op->c, f, NULL, NULL);
 }
 
+/* The operation may have waited for sizes since it learned for how long its answer is good. */
+static void op_age(struct client_op *op)
+{
+	uint64_t age;
+
+	if (!(op->res.entry_ttl_ns | op->res.attr_ttl_ns))
+		return;
+	age = env_mono_ns(op->c->env) - op->ttl_from_ns;
+	op->res.entry_ttl_ns -= MIN(op->res.entry_ttl_ns, age);
+	op->res.attr_ttl_ns -= MIN(op->res.attr_ttl_ns, age);
+}
+
 static void op_complete(struct client_op *op)
 {
+	op_age(op);
 	if (op->err || (op->flags & OP_ANSWERED))
 		op_drop_result(op);
 	if (op->cb && !(op->flags & OP_ANSWERED))
