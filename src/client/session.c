@@ -247,6 +247,7 @@ static void attach_open(struct mdt *t)
 		.host = wp_str(m->host),
 		.pid = m->pid,
 		.leases = m->cache != NULL,
+		.lane = (uint16_t)t->c->index,
 		.slots = (uint16_t)MIN(WEFT_SLOTS_MAX, MAX(WEFT_SLOTS_DEFAULT, 128 * m->reactors)),
 	};
 
@@ -426,7 +427,7 @@ static void attach_start(struct mdt *t)
 {
 	struct client_mount *m = t->c->m;
 	struct session *s = t->s;
-	struct wp_session_attach_req req = { .client_id = m->id.client_id };
+	struct wp_session_attach_req req = { .client_id = m->id.client_id, .lane = (uint16_t)t->c->index };
 	enum session_state state;
 
 	if (!cl_lease_ready(t, rpc_peer_boot_epoch(t->peer)))

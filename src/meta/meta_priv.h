@@ -518,7 +518,8 @@ void locks_cancel_all(struct meta_target *mt);
 struct conn_ref {
 	struct rpc_conn *conn;
 	struct list link;
-	struct session *ses; /* NULL: none, or it ended */
+	struct session *ses; /* NULL: none, it ended, or another connection took over */
+	uint16_t lane;
 };
 
 struct session *session_find(struct meta_target *mt, uint64_t id);

@@ -72,7 +72,24 @@ struct session *session_of(struct meta_target *mt, const struct rpc_req *req)
 	return ref->ses;
 }
 
-static void attach_conn(struct session *s, struct rpc_conn *conn)
+/*
+ * The client has given up its older connection of this lane, and sends again what was not answered. What the old one may still hold,
+ * unread here, must not come after that: locks are not in the reply cache.
+ */
+static void take_over(struct session *s, const struct conn_ref *by)
+{
+	struct conn_ref *ref, *tmp;
+
+	list_each_safe (ref, tmp, &s->conns, link) {
+		if (ref == by || ref->lane != by->lane)
+			continue;
+		list_del(&ref->link);
+		ref->ses = NULL;
+		rpc_conn_close(ref->conn);
+	}
+}
+
+static void attach_conn(struct session *s, struct rpc_conn *conn, uint16_t lane)
 {
 	struct conn_ref *ref = rpc_conn_data(conn);
 
@@ -84,7 +101,9 @@ static void attach_conn(struct session *s, struct rpc_conn *conn)
 	}
 	list_del(&ref->link);
 	ref->ses = s;
+	ref->lane = lane;
 	list_append(&s->conns, &ref->link);
+	take_over(s, ref);
 }
 
 void session_conn_down(void *ctx, struct rpc_conn *conn)
@@ -315,7 +334,7 @@ int meta_session_open(struct op *op)
 		return err;
 	s = session_add(mt, mt->next_session++, m->client_id, m->pid, slots, m->host);
 	s->leases = m->leases;
-	attach_conn(s, op->req->conn);
+	attach_conn(s, op->req->conn, m->lane);
 	mt->counters.sessions_opened++;
 	rep = (struct wp_session_open_rep){ .session = s->id,
 					    .boot_epoch = mt->boot_epoch,
@@ -337,7 +356,7 @@ int meta_session_attach(struct op *op)
 	if (!s || s->client_id != m->client_id || s->doomed)
 		return -WEFT_ENOSESSION;
 	lease_session_heard(mt, s);
-	attach_conn(s, op->req->conn);
+	attach_conn(s, op->req->conn, m->lane);
 	lease_session_back(mt, s);
 	lease_session_attached(mt, s);
 	rep = (struct wp_session_attach_rep){ .boot_epoch = mt->boot_epoch,

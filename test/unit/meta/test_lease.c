@@ -22,6 +22,7 @@ struct client {
 	uint64_t id, session, xid;
 	struct call call;
 	uint8_t scratch[65536];
+	uint16_t lane;
 };
 
 static struct client a, b, c;
@@ -78,7 +79,7 @@ static int client_attach(struct client *cl)
 {
 	struct wp_session_attach_rep rep;
 
-	SEND(cl, session_attach, SESSION_ATTACH, { .session = cl->session, .client_id = cl->id });
+	SEND(cl, session_attach, SESSION_ATTACH, { .session = cl->session, .client_id = cl->id, .lane = cl->lane });
 	return TAKE(cl, session_attach, &rep);
 }
 
@@ -452,7 +453,7 @@ static void test_resend(void)
 	is_int(client_attach(&b), 0, "attached again");
 	ok(!strcmp(recalled(&b), "d:EA") && !a.call.replies, "the recall comes again");
 	/* a second connection: the recall moves to it when the first one goes */
-	other = (struct client){ .conn = { .role = WP_ROLE_CLIENT }, .id = b.id, .session = b.session };
+	other = (struct client){ .conn = { .role = WP_ROLE_CLIENT }, .id = b.id, .session = b.session, .lane = 1 };
 	ok_quiet(!client_attach(&other) && !strcmp(recalled(&other), "d:EA"),
 		 "and on a new connection, the old one may be dead");
 	other.conn.refs_n = 0;
@@ -470,6 +471,29 @@ static void test_resend(void)
 	ok(!a.call.replies && !client_attach(&b) && !strcmp(recalled(&b), "f:A"), "kept for a client without a connection");
 	answer(&b);
 	ok(!wait_call(&a), "done");
+}
+
+/* What an older connection of the lane still brings is not executed: the client has sent it again, or gone on. */
+static void test_take_over(void)
+{
+	static struct client again, beside;
+
+	scene_make();
+	beside = (struct client){ .conn = { .role = WP_ROLE_CLIENT }, .id = b.id, .session = b.session, .lane = 1 };
+	again = (struct client){ .conn = { .role = WP_ROLE_CLIENT }, .id = b.id, .session = b.session };
+	is_int(client_attach(&beside), 0, "a connection of another lane");
+	is_int(client_ping(&b), 0, "beside the first");
+	is_int(client_attach(&again), 0, "another one of the same lane");
+	SEND(&b, setattr, SETATTR, { .cred = cred_root(), .fid = s.f, .valid = WP_SETATTR_MODE, .mode = 0600 });
+	is_int(wait_call(&b), -WEFT_ENOSESSION, "takes over: the older one is served no more");
+	SEND(&beside, getattr, GETATTR, { .fid = s.f });
+	is_int(wait_call(&beside), 0, "the other lane goes on");
+	client_down(&b);
+	client_down(&beside);
+	client_down(&again);
+	is_int(client_attach(&b), 0, "and so does the session");
+	call_done(&again.call);
+	call_done(&beside.call);
 }
 
 /* Who was cut off gets the time for its answer that it has not had, but not for ever. */
@@ -610,7 +634,7 @@ static void test_forsaken(void)
 	client_down(&a);
 	answer(&b);
 	ok(wait_call(&a) == -WEFT_ENOTREADY && !is_there(s.d, "n"), "nobody is left who wants it: it is not done");
-	other = (struct client){ .conn = { .role = WP_ROLE_CLIENT }, .id = a.id, .session = a.session };
+	other = (struct client){ .conn = { .role = WP_ROLE_CLIENT }, .id = a.id, .session = a.session, .lane = 1 };
 	ok_quiet(!client_attach(&other), "attach");
 	again(&a, &call, &other.conn);
 	ok(call_wait(&w, &call) && !call.err && is_there(s.d, "n"), "its client lives, and asks again: it is");
@@ -890,6 +914,7 @@ int main(void)
 	test_without();
 	test_meanwhile();
 	test_resend();
+	test_take_over();
 	test_void();
 	test_evict();
 	test_session_end();
