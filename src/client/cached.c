@@ -300,10 +300,12 @@ int client_cached_readdir(struct client *c, const struct wp_fid *dir, uint64_t c
 	if (!c->m->cache)
 		return -EAGAIN;
 	err = cl_cache_readdir(c->m->cache, env_mono_ns(c->env), dir, MAX(cookie, 2), &parent, tell, &d, eof);
-	if (!err && d.cookie < 2)
+	if (err)
+		return err;
+	if (d.cookie < 2)
 		tell_dots(&d);
 	*eof &= !d.full;
-	return err;
+	return 0;
 }
 
 void client_cache_stats(const struct client_mount *m, struct client_cache_stats *ret)
