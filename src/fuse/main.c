@@ -358,6 +358,7 @@ static void *thread_main(void *arg)
 		return NULL;
 	env_linux_run(t->f.env);
 	chan_drain(t->chan);
+	fuse_ops_end_thread();
 	return NULL;
 }
 

@@ -21,6 +21,15 @@ void fuse_ops_set_thread(struct fthread *t)
 	list_init(&free_reqs);
 }
 
+void fuse_ops_end_thread(void)
+{
+	struct freq *f;
+
+	while ((f = list_pop(&free_reqs, struct freq, node)))
+		free(f);
+	free_n = 0;
+}
+
 /* ---- request contexts ---------------------------------------------------------------------------------- */
 
 static void cancel_task(void *arg)

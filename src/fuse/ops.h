@@ -23,6 +23,8 @@ struct fthread {
 	struct gathered *gathered; /* ops_names.c; freed with the thread */
 };
 void fuse_ops_set_thread(struct fthread *t);
+/* At the end of a thread: frees what it kept for later requests. */
+void fuse_ops_end_thread(void);
 
 extern const struct fuse_lowlevel_ops weft_fuse_ops;
 
