@@ -361,7 +361,7 @@ void cl_cache_set_link(struct cache *ca, const struct wp_fid *fid, const char *t
 	pthread_mutex_unlock(&sh->lock);
 }
 
-void cl_cache_stats(struct cache *ca, struct client_cache_stats *ret)
+void cl_cache_stats(struct cache *ca, struct cache_stats *ret)
 {
 #define GET(f) ret->f = atomic_load_explicit(&ca->f, memory_order_relaxed)
 	GET(hits);

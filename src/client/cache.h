@@ -70,6 +70,9 @@ uint64_t cl_cache_names_ttl(struct cache *ca, uint64_t now, const struct wp_fid 
 int cl_cache_readdir(struct cache *ca, uint64_t now, const struct wp_fid *dir, uint64_t cookie, struct wp_fid *parent,
 		     bool (*fn)(void *arg, const struct wp_dirent *d), void *arg, bool *eof);
 
-void cl_cache_stats(struct cache *ca, struct client_cache_stats *ret);
+struct cache_stats {
+	uint64_t hits, misses, recalls, recalled, evicted, inodes, names;
+};
+void cl_cache_stats(struct cache *ca, struct cache_stats *ret);
 
 #endif

@@ -307,10 +307,3 @@ int client_cached_readdir(struct client *c, const struct wp_fid *dir, uint64_t c
 	*eof &= !d.full;
 	return 0;
 }
-
-void client_cache_stats(const struct client_mount *m, struct client_cache_stats *ret)
-{
-	memset(ret, 0, sizeof(*ret));
-	if (m->cache)
-		cl_cache_stats(m->cache, ret);
-}

@@ -299,9 +299,4 @@ struct client_stats {
 };
 void client_stats(const struct client *c, struct client_stats *ret);
 
-struct client_cache_stats {
-	uint64_t hits, misses, recalls, recalled, evicted, inodes, names;
-};
-void client_cache_stats(const struct client_mount *m, struct client_cache_stats *ret);
-
 #endif

@@ -266,7 +266,7 @@ static void test_bounds(void)
 {
 	static struct client_mount mount = { .invalidate = keep_nothing };
 	struct wp_lease_ref refs[64];
-	struct client_cache_stats s;
+	struct cache_stats s;
 	uint32_t n, total = 0;
 
 	setup();
