@@ -332,19 +332,19 @@ static void link_read(struct client_op *op, int err)
 struct client_op *client_readlink(struct client *c, const struct wp_fid *fid, client_cb *cb, void *arg)
 {
 	struct client_op *op = cl_op_new(c, cb, arg);
-
-	char *buf;
+	char target[WP_SYMLINK_MAX + 1];
 	uint32_t len;
 
 	op->req.readlink = (struct wp_readlink_req){ .fid = *fid };
-	op->priv = buf = c->m->cache ? xmalloc(WP_SYMLINK_MAX + 1) : NULL;
-	if (buf && !client_cached_readlink(c, fid, buf, WP_SYMLINK_MAX + 1, &len)) {
-		op->res.data = buf;
-		op->res.len = len;
-		cl_op_finish(op, 0);
-	} else {
+	if (client_cached_readlink(c, fid, target, sizeof(target), &len)) {
 		cl_op_meta(op, &cl_req_readlink, wp_fid_mdt(fid), link_read);
+		return op;
 	}
+	op->priv = xmalloc(len + 1);
+	memcpy(op->priv, target, len);
+	op->res.data = op->priv;
+	op->res.len = len;
+	cl_op_finish(op, 0);
 	return op;
 }
 
